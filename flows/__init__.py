@@ -1,0 +1,1 @@
+"""Flows that chain the stages, and the command line."""

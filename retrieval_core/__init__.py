@@ -1,0 +1,1 @@
+"""The science of image retrieval; knows nothing of the orchestration around it."""

@@ -1,0 +1,41 @@
+"""The one schema for YAML files, the command line and the browser form."""
+
+from retrieval_core.config.base import Config
+from retrieval_core.config.dataset import DatasetConfig, DemoConfig, FolderConfig
+from retrieval_core.config.evaluation import EvaluationConfig
+from retrieval_core.config.features import FeaturesConfig
+from retrieval_core.config.index import AsmkConfig, CodebookConfig
+from retrieval_core.config.loading import dump_config, load_config, parse_config
+from retrieval_core.config.model import GlobalConfig, LitConfig, ModelConfig
+from retrieval_core.config.pipeline import PipelineConfig
+from retrieval_core.config.runtime import RayConfig, RuntimeConfig
+from retrieval_core.config.training import (
+    LossConfig,
+    MiningConfig,
+    OptimizerConfig,
+    TrainingConfig,
+)
+
+__all__ = [
+    "AsmkConfig",
+    "CodebookConfig",
+    "Config",
+    "DatasetConfig",
+    "DemoConfig",
+    "EvaluationConfig",
+    "FeaturesConfig",
+    "FolderConfig",
+    "GlobalConfig",
+    "LitConfig",
+    "LossConfig",
+    "MiningConfig",
+    "ModelConfig",
+    "OptimizerConfig",
+    "PipelineConfig",
+    "RayConfig",
+    "RuntimeConfig",
+    "TrainingConfig",
+    "dump_config",
+    "load_config",
+    "parse_config",
+]

@@ -1,0 +1,47 @@
+"""Which images, and what is known about them."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from retrieval_core.config.base import Config
+
+
+class DemoConfig(Config):
+    """Views of real photographs under known geometric and photometric changes."""
+
+    views: int = Field(600, ge=200, le=100_000, description="number of views over all splits")
+    image_size: int = Field(320, ge=64, le=1024, description="longest side of a view, pixels")
+    seed: int = Field(0, ge=0, description="seed of every random choice")
+
+
+class FolderConfig(Config):
+    """Your own images: a directory with a folder per label, or a CSV / Parquet table."""
+
+    path: str = Field("", description="directory of the images, or the table itself")
+    table: str = Field(
+        "",
+        description="CSV or Parquet with the columns path, label and optionally split "
+        "(train, val, test), query (true, false), box (x1 y1 x2 y2, pixels) and junk (labels "
+        "that count neither as right nor as wrong, separated by ';'); default: folder names",
+    )
+    test_fraction: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="share of the labels that goes to the test split where no split is given",
+    )
+
+
+class DatasetConfig(Config):
+    """A dataset by kind; only the section of that kind is read."""
+
+    kind: Literal["demo", "folder"] = Field("demo", description="which dataset")
+    demo: DemoConfig = Field(DemoConfig(), description="used when kind is demo")
+    folder: FolderConfig = Field(FolderConfig(), description="used when kind is folder")
+
+    @model_validator(mode="after")
+    def _folder_needs_a_path(self) -> "DatasetConfig":
+        if self.kind == "folder" and not (self.folder.path or self.folder.table):
+            raise ValueError("kind 'folder' needs folder.path or folder.table")
+        return self

@@ -1,0 +1,55 @@
+"""Which network turns an image into descriptors."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from retrieval_core.config.base import Config
+
+Method = Literal["how", "fire", "gem"]
+Pooling = Literal["mac", "spoc", "gem", "gemmp", "rmac"]
+
+
+class LitConfig(Config):
+    """Local feature integration transformer of FIRe (arXiv 2201.13182, section 3)."""
+
+    iterations: int = Field(6, ge=1, le=32, description="T, refinements of the templates")
+    templates: int = Field(256, ge=1, le=4096, description="N, super-features per image and scale")
+    dim: int = Field(1024, ge=1, description="width of templates, queries, keys and values")
+
+
+class GlobalConfig(Config):
+    """Layers of a global descriptor network (arXiv 1711.02512)."""
+
+    pooling: Pooling = Field("gem", description="how a feature map becomes one vector")
+    p: float = Field(3.0, gt=0, le=20, description="initial exponent of gem and gemmp")
+    rmac_levels: int = Field(3, ge=1, le=6, description="levels of regions of rmac and regional")
+    regional: bool = Field(False, description="pool and whiten regions, then sum")
+    local_whitening: bool = Field(False, description="linear layer on every local feature")
+    whitening: bool = Field(True, description="final linear layer on the pooled vector")
+
+
+class ModelConfig(Config):
+    """A retrieval network: method, backbone and heads."""
+
+    method: Method = Field("how", description="how and fire give local and global, gem global")
+    backbone: str = Field("resnet50", description="name of a torchvision or timm network")
+    weights: str = Field(
+        "none",
+        description="'none' (random), 'efficientnet-lite0' (ImageNet, from the installed package), "
+        "or a path or URL of a checkpoint: a bundle of this project, an official FIRe, HOW or "
+        "cirtorch file, or ImageNet weights of the backbone",
+    )
+    skip_layer: int = Field(0, ge=0, le=4, description="last blocks of the backbone left out")
+    dim: int | None = Field(
+        128, ge=2, description="dimensions after whitening; null keeps the backbone's"
+    )
+    smoothing: int = Field(3, ge=0, le=9, description="window of HOW's average smoothing; 0 is off")
+    lit: LitConfig = Field(LitConfig(), description="used when method is fire")
+    pooled: GlobalConfig = Field(GlobalConfig(), description="used when method is gem")
+    mean: tuple[float, float, float] = Field(
+        (0.485, 0.456, 0.406), description="subtracted from RGB in [0, 1]"
+    )
+    std: tuple[float, float, float] = Field(
+        (0.229, 0.224, 0.225), description="divides RGB after the mean is subtracted"
+    )

@@ -1,0 +1,41 @@
+"""The whole experiment: one YAML file, one form in the browser, one object in code."""
+
+from pydantic import Field, model_validator
+
+from retrieval_core.config.base import Config
+from retrieval_core.config.dataset import DatasetConfig
+from retrieval_core.config.evaluation import EvaluationConfig
+from retrieval_core.config.features import FeaturesConfig
+from retrieval_core.config.index import AsmkConfig, CodebookConfig
+from retrieval_core.config.model import ModelConfig
+from retrieval_core.config.runtime import RuntimeConfig
+from retrieval_core.config.training import TrainingConfig
+
+
+class PipelineConfig(Config):
+    """An experiment from images to scores."""
+
+    name: str = Field("experiment", pattern=r"^[A-Za-z0-9_.-]+$", description="shown everywhere")
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="of every stage that draws at random")
+    dataset: DatasetConfig = Field(DatasetConfig(), description="its test split is scored")
+    model: ModelConfig = Field(ModelConfig())
+    training: TrainingConfig = Field(TrainingConfig())
+    features: FeaturesConfig = Field(FeaturesConfig())
+    codebook: CodebookConfig = Field(CodebookConfig())
+    asmk: AsmkConfig = Field(AsmkConfig())
+    evaluation: EvaluationConfig = Field(EvaluationConfig())
+    runtime: RuntimeConfig = Field(RuntimeConfig())
+
+    @model_validator(mode="after")
+    def _loss_fits_method(self) -> "PipelineConfig":
+        if self.training.loss.kind == "super_feature" and self.model.method != "fire":
+            raise ValueError(
+                f"training.loss.kind 'super_feature' needs model.method 'fire', not "
+                f"'{self.model.method}'"
+            )
+        return self
+
+    @property
+    def training_dataset(self) -> DatasetConfig:
+        """Where training images come from."""
+        return self.training.dataset or self.dataset

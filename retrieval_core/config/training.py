@@ -1,0 +1,65 @@
+"""How the network learns."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from retrieval_core.config.base import Config
+from retrieval_core.config.dataset import DatasetConfig
+
+
+class LossConfig(Config):
+    """The training objective over tuples of one query, one positive and hard negatives."""
+
+    kind: Literal["contrastive", "triplet", "super_feature"] = Field(
+        "contrastive", description="super_feature needs method fire"
+    )
+    margin: float = Field(0.8, ge=0, description="0.8 HOW, 0.85 GeM, 1.1 FIRe, 0.5 triplet")
+    super_feature_weight: float = Field(0.02, ge=0, description="FIRe, equation 7")
+    decorrelation_weight: float = Field(0.1, ge=0, description="FIRe, equation 7")
+    ratio_test: Literal["paper", "released"] = Field(
+        "paper",
+        description="'paper' divides by the second smallest distance; 'released' repeats the "
+        "published code, which divides by its index",
+    )
+    ratio: float = Field(0.9, gt=0, le=1, description="Lowe ratio of accepted matches")
+
+
+class MiningConfig(Config):
+    """Which negatives a tuple gets (hard ones by the current global descriptor)."""
+
+    negatives: int = Field(5, ge=1, le=64, description="negatives of a tuple, distinct labels")
+    pool: int = Field(20_000, ge=1, description="images drawn per epoch to mine among")
+
+
+class OptimizerConfig(Config):
+    """Adam with exponential decay."""
+
+    learning_rate: float = Field(3e-5, gt=0, lt=1)
+    weight_decay: float = Field(1e-4, ge=0, lt=1)
+    decay: float = Field(0.99, gt=0, le=1, description="factor of the learning rate per epoch")
+    pool_factor: float = Field(10.0, gt=0, description="learning-rate factor of GeM's exponent")
+
+
+class TrainingConfig(Config):
+    """Epochs of mined tuples; `epochs: 0` keeps the initial network."""
+
+    epochs: int = Field(20, ge=0, le=10_000)
+    queries: int = Field(2_000, ge=1, description="tuples per epoch")
+    batch: int = Field(5, ge=1, le=1024, description="tuples per optimizer step")
+    image_size: int = Field(1024, ge=32, le=4096, description="longest side, pixels")
+    flip: float = Field(0.5, ge=0, le=1, description="probability of a horizontal flip")
+    whitening_images: int = Field(
+        5_000, ge=2, description="training images that initialise the whitening by PCA"
+    )
+    select: Literal["best", "last"] = Field(
+        "best", description="epoch that is kept: best validation mAP (if there is a val split)"
+    )
+    threads: int = Field(0, ge=0, description="CPU threads per worker; 0 uses all its cores")
+    loss: LossConfig = Field(LossConfig())
+    mining: MiningConfig = Field(MiningConfig())
+    optimizer: OptimizerConfig = Field(OptimizerConfig())
+    dataset: DatasetConfig | None = Field(
+        None,
+        description="images to learn from, codebook included; null: those of dataset",
+    )

@@ -1,0 +1,1 @@
+"""Datasets: images, splits, ground truth."""

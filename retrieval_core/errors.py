@@ -1,0 +1,50 @@
+"""The typed errors that users see; every message names the offending value and what would do."""
+
+
+class RetrievalError(Exception):
+    """Base of every error that a user can cause or mend."""
+
+
+class ConfigError(RetrievalError):
+    """A configuration is unknown, mistyped or impossible; raised before any work starts."""
+
+
+class DatasetError(RetrievalError):
+    """A dataset is missing, empty or contradicts itself."""
+
+
+class ImageError(RetrievalError):
+    """One image cannot be used; `reason` is a short stable word such as "truncated"."""
+
+    def __init__(self, path: str, reason: str, detail: str = "") -> None:
+        super().__init__(f"{path}: {reason}" + (f" ({detail})" if detail else ""))
+        self.path = path
+        self.reason = reason
+        self.detail = detail
+
+    def __reduce__(self) -> tuple[type["ImageError"], tuple[str, str, str]]:
+        return type(self), (self.path, self.reason, self.detail)
+
+
+class TooManyExclusionsError(RetrievalError):
+    """More inputs were unusable than the configured share allows; lists them."""
+
+
+class CheckpointError(RetrievalError):
+    """A checkpoint cannot be read, or belongs to another method or architecture."""
+
+
+class ArtifactError(RetrievalError):
+    """An artifact is missing, incomplete or altered."""
+
+
+class ArtifactMismatchError(ArtifactError):
+    """An artifact was built from other inputs than those it is used with; names both keys."""
+
+
+class IndexInputError(RetrievalError):
+    """Descriptors or ids that an index cannot take (dtype, dimension, NaN, duplicate ids)."""
+
+
+class UnsafePickleError(RetrievalError):
+    """A pickle asks for something else than numbers, strings, containers and arrays."""

@@ -1,0 +1,106 @@
+"""The contract of every retrieval network."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from retrieval_core.config import ModelConfig
+
+
+@dataclass(frozen=True)
+class LocalFeatures:
+    """Local descriptors of a batch of images, strongest first within an image.
+
+    Attributes:
+        descriptors: (n, d) float32, unit norm.
+        strengths: (n,) float32, >= 0.
+        locations: (n, 2) float32, x and y in cells of the feature map at the feature's scale;
+            super-features, which have no place, carry their template's number as x.
+        scales: (n,) float32, factor of the image size the feature was found at.
+        image_index: (n,) int64, position of the image in the batch, ascending.
+    """
+
+    descriptors: Tensor
+    strengths: Tensor
+    locations: Tensor
+    scales: Tensor
+    image_index: Tensor
+
+
+class RetrievalModel(nn.Module):
+    """Base of the networks; `config` alone rebuilds the architecture.
+
+    Attributes:
+        config: what the network was built from.
+        global_dim: D, dimensions of the global descriptor.
+        local_dim: d, dimensions of a local descriptor; None where the method has none.
+    """
+
+    config: ModelConfig
+    global_dim: int
+    local_dim: int | None
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Global descriptors to train on.
+
+        Args:
+            images: (B, 3, H, W) float32, normalised.
+
+        Returns:
+            (B, D) float32, unit norm, differentiable.
+        """
+        raise TypeError(f"{type(self).__name__} has no global descriptor")
+
+    def extract_local(
+        self, images: Tensor, *, scales: Sequence[float], max_features: int
+    ) -> LocalFeatures:
+        """The strongest local descriptors over all scales.
+
+        Args:
+            images: (B, 3, H, W) float32, normalised.
+            scales: factors of the image size, > 0.
+            max_features: most descriptors of an image, >= 1.
+
+        Raises:
+            TypeError: the method has no local descriptors.
+        """
+        raise TypeError(f"{type(self).__name__} has no local descriptors")
+
+    def extract_global(
+        self, images: Tensor, *, scales: Sequence[float], power: float = 1.0
+    ) -> Tensor:
+        """Global descriptors combined over scales.
+
+        Args:
+            images: (B, 3, H, W) float32, normalised.
+            scales: factors of the image size, > 0.
+            power: exponent of the generalised mean over the scales.
+
+        Returns:
+            (B, D) float32, unit norm.
+        """
+        raise TypeError(f"{type(self).__name__} has no global descriptor")
+
+    def whitening_inputs(self, images: Tensor) -> Tensor:
+        """(n, d_in) float32 vectors as they enter the whitening layer; strongest first if local."""
+        raise TypeError(f"{type(self).__name__} has no whitening")
+
+    def initialise_whitening(self, vectors: Tensor) -> None:
+        """Set the whitening layer to the PCA of (n, d_in) vectors from `whitening_inputs`."""
+        raise TypeError(f"{type(self).__name__} has no whitening")
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode, but batch-norm keeps its statistics, as all recipes here do."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(self.parameters()).device
