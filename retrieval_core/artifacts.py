@@ -98,6 +98,10 @@ class ArtifactDirectory:
         """Whether a file was completely written."""
         return bool(self._fs.exists(self.path(name)))
 
+    def size(self, name: str) -> int:
+        """Bytes of a finished file."""
+        return int(self._fs.size(self.path(name)))
+
     def names(self) -> list[str]:
         """Finished files but the manifest, sorted, relative to the directory."""
         if not self._fs.exists(self._root):
@@ -184,6 +188,11 @@ class ArtifactDirectory:
                 digest.update(block)
                 size += len(block)
         return {"size": size, "sha256": digest.hexdigest()}
+
+    def remove(self, name: str) -> None:
+        """Delete a file, or a folder with all that is in it; what is absent stays absent."""
+        if self._fs.exists(self.path(name)):
+            self._fs.rm(self.path(name), recursive=True)
 
     def remove_temporary(self) -> None:
         """Delete what crashed writers left behind."""
@@ -300,7 +309,7 @@ def _check_file(
 ) -> None:
     if not directory.exists(name):
         raise ArtifactError(f"{directory.uri}: {name} is missing")
-    size = fsspec.core.url_to_fs(directory.path(name))[0].size(directory.path(name))
+    size = directory.size(name)
     if size != expected["size"]:
         raise ArtifactError(
             f"{directory.uri}/{name} has {size} bytes, its manifest says {expected['size']}"

@@ -46,5 +46,13 @@ class IndexInputError(RetrievalError):
     """Descriptors or ids that an index cannot take (dtype, dimension, NaN, duplicate ids)."""
 
 
+class LossInputError(RetrievalError):
+    """Tensors that a loss cannot take: shapes that do not fit, or roles that are no tuples."""
+
+
+class RankingError(RetrievalError):
+    """A ranking cannot be scored: its shape or its queries do not fit the ground truth."""
+
+
 class UnsafePickleError(RetrievalError):
     """A pickle asks for something else than numbers, strings, containers and arrays."""

@@ -35,8 +35,8 @@ class MiningConfig(Config):
 class OptimizerConfig(Config):
     """Adam with exponential decay."""
 
-    learning_rate: float = Field(3e-5, gt=0, lt=1)
-    weight_decay: float = Field(1e-4, ge=0, lt=1)
+    learning_rate: float = Field(3e-5, gt=0, lt=1, description="of Adam")
+    weight_decay: float = Field(1e-4, ge=0, lt=1, description="L2 penalty")
     decay: float = Field(0.99, gt=0, le=1, description="factor of the learning rate per epoch")
     pool_factor: float = Field(10.0, gt=0, description="learning-rate factor of GeM's exponent")
 
@@ -44,7 +44,7 @@ class OptimizerConfig(Config):
 class TrainingConfig(Config):
     """Epochs of mined tuples; `epochs: 0` keeps the initial network."""
 
-    epochs: int = Field(20, ge=0, le=10_000)
+    epochs: int = Field(20, ge=0, le=10_000, description="0 keeps the network as it is")
     queries: int = Field(2_000, ge=1, description="tuples per epoch")
     batch: int = Field(5, ge=1, le=1024, description="tuples per optimizer step")
     image_size: int = Field(1024, ge=32, le=4096, description="longest side, pixels")
@@ -54,6 +54,9 @@ class TrainingConfig(Config):
     )
     select: Literal["best", "last"] = Field(
         "best", description="epoch that is kept: best validation mAP (if there is a val split)"
+    )
+    max_excluded: float = Field(
+        0.01, ge=0, le=1, description="share of unreadable images above which training fails"
     )
     threads: int = Field(0, ge=0, description="CPU threads per worker; 0 uses all its cores")
     loss: LossConfig = Field(LossConfig())

@@ -1,1 +1,33 @@
-""""""
+"""Protocols and reports."""
+
+from retrieval_core.evaluation.average_precision import AveragePrecision, mean_average_precision
+from retrieval_core.evaluation.bootstrap import (
+    Difference,
+    bootstrap_difference,
+    bootstrap_interval,
+)
+from retrieval_core.evaluation.recall import (
+    MeanAveragePrecisionAtR,
+    Recall,
+    label_ground_truth,
+    mean_average_precision_at_r,
+    recall_at_k,
+)
+from retrieval_core.evaluation.report import Scores, evaluate_ranking
+from retrieval_core.evaluation.revisited import revisited_scores
+
+__all__ = [
+    "AveragePrecision",
+    "Difference",
+    "MeanAveragePrecisionAtR",
+    "Recall",
+    "Scores",
+    "bootstrap_difference",
+    "bootstrap_interval",
+    "evaluate_ranking",
+    "label_ground_truth",
+    "mean_average_precision",
+    "mean_average_precision_at_r",
+    "recall_at_k",
+    "revisited_scores",
+]

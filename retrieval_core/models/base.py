@@ -15,10 +15,10 @@ class LocalFeatures:
     """Local descriptors of a batch of images, strongest first within an image.
 
     Attributes:
-        descriptors: (n, d) float32, unit norm.
-        strengths: (n,) float32, >= 0.
+        descriptors: (n, d) float32, whitened but not normalised: ASMK quantises them as they are.
+        strengths: (n,) float32, >= 0; HOW's are relative to the image's strongest.
         locations: (n, 2) float32, x and y in cells of the feature map at the feature's scale;
-            super-features, which have no place, carry their template's number as x.
+            super-features, which have no place, carry their template's number as y, and x is 0.
         scales: (n,) float32, factor of the image size the feature was found at.
         image_index: (n,) int64, position of the image in the batch, ascending.
     """
@@ -35,11 +35,13 @@ class RetrievalModel(nn.Module):
 
     Attributes:
         config: what the network was built from.
+        features: backbone, (B, 3, H, W) images to (B, C, H', W') maps.
         global_dim: D, dimensions of the global descriptor.
         local_dim: d, dimensions of a local descriptor; None where the method has none.
     """
 
     config: ModelConfig
+    features: nn.Module
     global_dim: int
     local_dim: int | None
 
@@ -81,6 +83,26 @@ class RetrievalModel(nn.Module):
 
         Returns:
             (B, D) float32, unit norm.
+        """
+        raise TypeError(f"{type(self).__name__} has no global descriptor")
+
+    def extract(
+        self,
+        images: Tensor,
+        *,
+        scales: Sequence[float],
+        max_features: int,
+        global_scales: Sequence[float],
+        power: float = 1.0,
+    ) -> tuple[LocalFeatures | None, Tensor]:
+        """`extract_local`, where the method has it, and `extract_global` from one pass per scale.
+
+        Args:
+            images: (B, 3, H, W) float32, normalised.
+            scales: of the local descriptors.
+            max_features: most local descriptors of an image, >= 1.
+            global_scales: of the global descriptor.
+            power: exponent of the generalised mean over `global_scales`.
         """
         raise TypeError(f"{type(self).__name__} has no global descriptor")
 

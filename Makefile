@@ -1,0 +1,49 @@
+# Two commands are all a newcomer needs: `make demo` and `make test`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+FLAVOUR ?= cpu
+LOCK := requirements$(if $(filter gpu,$(FLAVOUR)),-gpu,).lock
+WORKDIR ?= workdir
+
+.PHONY: help env demo test test-fast lint types lock clean
+
+help:  ## list the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+# The environment is rebuilt when the lock changes. uv installs the same lock as pip, faster;
+# bytecode is compiled once so that no worker process does it again.
+$(VENV)/.installed: $(LOCK) pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.9"
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --compile-bytecode $(LOCK)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	touch $@
+
+env: $(VENV)/.installed  ## make the environment from the lock
+
+demo: $(VENV)/.installed  ## train, index and score on the demo photographs
+	$(BIN)/retrieval run configs/how_lite0_demo.yaml --workdir $(WORKDIR)
+
+test: $(VENV)/.installed  ## all tests
+	$(BIN)/python -m pytest tests
+
+test-fast: $(VENV)/.installed  ## the tests that take seconds
+	$(BIN)/python -m pytest tests/unit -m "not slow" -n 2
+
+lint: $(VENV)/.installed  ## ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed  ## mypy, strict on retrieval_core
+	$(BIN)/mypy
+
+lock: $(VENV)/.installed  ## resolve the locks again, without index addresses
+	$(BIN)/uv pip compile --quiet --universal --no-header --no-annotate --python-version 3.11 \
+		pyproject.toml --extra cpu --extra dev -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --no-header --no-annotate --python-version 3.11 \
+		pyproject.toml --extra gpu --extra dev -o requirements-gpu.lock
+
+clean:  ## remove the environment and the work directory
+	rm -rf $(VENV) $(WORKDIR)

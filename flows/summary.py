@@ -1,0 +1,94 @@
+"""What the command line prints: scores, stages and addresses."""
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from flows.result import FlowResult
+from retrieval_core.artifacts import ArtifactRef, Manifest, read_manifest
+from retrieval_core.config import DatasetConfig
+from retrieval_core.search.images import Answer
+from tasks.stage import REUSED
+
+HEADLINE = ("map_easy", "map_medium", "map_hard", "map", "map_over_labels")
+
+
+def print_summary(console: Console, result: FlowResult) -> None:
+    """Print the scores (if any), the seconds of each stage, and where everything is."""
+    if result.artifacts.get("scores"):
+        console.print(scores_table([read_manifest(r.uri) for r in result.artifacts["scores"]]))
+    console.print(stages_table(result))
+    console.print(addresses_table(result))
+
+
+def scores_table(manifests: list[Manifest]) -> Table:
+    """mAP in percent, one row per ranking."""
+    names = [n for n in HEADLINE if any(n in m.metrics for m in manifests)]
+    recalls = sorted({n for m in manifests for n in m.metrics if n.startswith("recall@")})[:1]
+    table = Table(box=box.SIMPLE_HEAVY, title="scores, %")
+    table.add_column("network and descriptor")
+    for name in (*names, *recalls):
+        table.add_column(name.replace("map", "mAP").replace("_", " "), justify="right")
+    for manifest in manifests:
+        values = (manifest.metrics.get(n) for n in (*names, *recalls))
+        table.add_row(manifest.label, *("" if v is None else f"{100 * v:.1f}" for v in values))
+    return table
+
+
+def stages_table(result: FlowResult) -> Table:
+    """Every stage of the run, its seconds, and whether it was reused and why."""
+    table = Table(box=box.SIMPLE_HEAVY, title="stages")
+    table.add_column("stage")
+    table.add_column("seconds", justify="right")
+    table.add_column("")
+    for run in result.run.children():
+        tags = run.data.tags
+        reused = tags.get("reused") == "true"
+        seconds = f"({tags['seconds']})" if reused else tags.get("seconds", "")
+        table.add_row(tags.get("stage", ""), seconds, REUSED if reused else "")
+    return table
+
+
+def addresses_table(result: FlowResult) -> Table:
+    """Where the report, the MLflow run and the artifacts are."""
+    table = Table(box=None, show_header=False, padding=(0, 2))
+    for role, refs in result.artifacts.items():
+        if role != "scores":
+            for ref in refs:
+                table.add_row(role, _address(role, ref))
+    table.add_row("artifacts", f"{result.workdir}/artifacts")
+    table.add_row("MLflow", f"{result.run.tracking_uri}  run {result.run.run_id}")
+    return table
+
+
+def print_answers(console: Console, answers: list[Answer]) -> None:
+    """Print the ranked results of every query image."""
+    for answer in answers:
+        if answer.error:
+            console.print(f"[red]not searched[/]: {answer.error}")
+            continue
+        table = Table(box=box.SIMPLE_HEAVY, title=answer.query, title_justify="left")
+        for name in ("rank", "score", "label", "path"):
+            table.add_column(name, justify="right" if name in ("rank", "score") else "left")
+        for hit in answer.hits:
+            table.add_row(str(hit.rank), f"{hit.score:.4f}", hit.label, hit.path)
+        console.print(table)
+
+
+def print_dataset_kinds(console: Console) -> None:
+    """Print every kind of dataset with its settings."""
+    for kind in ("demo", "folder"):
+        section = DatasetConfig.model_fields[kind].annotation
+        meaning = section.__doc__ if section else ""
+        table = Table(box=box.SIMPLE_HEAVY, title=f"{kind}: {meaning}")
+        table.add_column("setting")
+        table.add_column("default")
+        table.add_column("meaning")
+        for name, field in getattr(section, "model_fields", {}).items():
+            setting = f"dataset.{kind}.{name}"
+            table.add_row(setting, repr(field.default), field.description or "")
+        console.print(table)
+
+
+def _address(role: str, ref: ArtifactRef) -> str:
+    return f"{ref.uri}/report.html" if role == "report" else ref.uri

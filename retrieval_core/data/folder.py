@@ -1,0 +1,97 @@
+"""Your own images: a directory with a folder per label, or a CSV / Parquet table."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import get_args
+
+from retrieval_core.config import FolderConfig
+from retrieval_core.data.catalogue import Catalogue, ImageRow, Role, Split, label_truth
+from retrieval_core.data.folder_table import Entry, list_values, read_table, scan_folder
+from retrieval_core.errors import DatasetError
+
+TABLE_SUFFIXES = (".csv", ".parquet")
+
+
+def read_folder(config: FolderConfig) -> Catalogue:
+    """Images and label-based ground truth; no image file is opened.
+
+    Without a query column, every labelled test image that shares its label with another one is
+    a query, searched for among all others (leave one out).
+
+    Raises:
+        DatasetError: nothing is found, or the table contradicts itself.
+    """
+    entries, source = _entries(config)
+    if not entries:
+        raise DatasetError(f"{source} has no images")
+    splits = _splits(entries, config.test_fraction)
+    _check_paths(entries, splits)
+    roles = _roles(entries, splits)
+    rows = tuple(
+        ImageRow(number, entry.path, entry.label, split, role, entry.box)
+        for number, (entry, split, role) in enumerate(zip(entries, splits, roles, strict=True))
+    )
+    test = [row for row in rows if row.split == "test"]
+    truth = label_truth(test, _junk_labels(entries))
+    return Catalogue(PurePosixPath(source).stem, rows, truth, revisited=False)
+
+
+def _entries(config: FolderConfig) -> tuple[list[Entry], str]:
+    if config.table:
+        return read_table(config.table, config.path), config.table
+    if config.path.lower().endswith(TABLE_SUFFIXES):
+        return read_table(config.path), config.path
+    return scan_folder(config.path), config.path
+
+
+def _splits(entries: Sequence[Entry], test_fraction: float) -> list[Split]:
+    known: tuple[Split, ...] = get_args(Split)
+    given = {split: split for split in known}
+    unknown = sorted({e.split for e in entries if e.split is not None and e.split not in given})
+    if unknown:
+        raise DatasetError(f"split must be one of {list(known)}, not {list_values(unknown)}")
+    return [
+        _split_of(e.label, test_fraction) if e.split is None else given[e.split]  # type: ignore
+        for e in entries
+    ]
+
+
+def _split_of(label: str, test_fraction: float) -> Split:
+    # by the label's own hash: a label stays on its side when others come
+    digest = hashlib.sha256(label.encode()).digest()
+    position = int.from_bytes(digest[:8], "big") / 2**64
+    return "test" if position < test_fraction or not label else "train"
+
+
+def _check_paths(entries: Sequence[Entry], splits: Sequence[Split]) -> None:
+    sides: dict[str, set[Split]] = {}
+    for entry, split in zip(entries, splits, strict=True):
+        sides.setdefault(entry.path, set()).add(split)
+    shared = [path for path, found in sides.items() if len(found) > 1]
+    if shared:
+        raise DatasetError(f"images in more than one split: {list_values(shared)}")
+    twice = [path for path, count in Counter(e.path for e in entries).items() if count > 1]
+    if twice:
+        raise DatasetError(f"images listed more than once: {list_values(twice)}")
+
+
+def _roles(entries: Sequence[Entry], splits: Sequence[Split]) -> list[Role]:
+    counts = Counter(e.label for e, s in zip(entries, splits, strict=True) if s == "test")
+    return [_role(e, s, counts) for e, s in zip(entries, splits, strict=True)]
+
+
+def _role(entry: Entry, split: Split, test_counts: Counter[str]) -> Role:
+    if split != "test":
+        return "both"
+    if entry.query is not None:
+        return "query" if entry.query else "database"
+    return "both" if entry.label and test_counts[entry.label] > 1 else "database"
+
+
+def _junk_labels(entries: Sequence[Entry]) -> dict[str, frozenset[str]]:
+    junk: dict[str, frozenset[str]] = {}
+    for entry in entries:
+        junk[entry.label] = junk.get(entry.label, frozenset()) | (entry.junk - {entry.label})
+    return junk

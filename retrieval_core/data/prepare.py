@@ -1,0 +1,133 @@
+"""The first stage: a dataset's images on disk, checked, with its ground truth."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple, dataclass, replace
+from typing import Any
+
+import fsspec
+
+from retrieval_core.artifacts import ArtifactDirectory
+from retrieval_core.config import DatasetConfig
+from retrieval_core.data.catalogue import Catalogue, QueryTruth, Split
+from retrieval_core.data.demo import make_demo
+from retrieval_core.data.folder import read_folder
+from retrieval_core.errors import DatasetError
+
+Progress = Callable[[int, int], None] | None
+
+KINDS: dict[str, Callable[[DatasetConfig, ArtifactDirectory, Progress], Catalogue]] = {
+    "demo": lambda config, directory, progress: make_demo(
+        config.demo, directory, progress=progress
+    ),
+    "folder": lambda config, directory, progress: read_folder(config.folder),
+}
+"""Per `DatasetConfig.kind`, what makes its catalogue; a new kind of dataset is one more entry."""
+
+STAT_THREADS = 16
+
+
+@dataclass(frozen=True)
+class PreparedDataset:
+    """A dataset that is ready to use.
+
+    Attributes:
+        catalogue: images that exist, and ground truth over them.
+        excluded: images that do not: {"image_id", "path", "reason": "missing" or "empty"}.
+        digest: SHA-256 of the rows, the files' sizes and the ground truth.
+    """
+
+    catalogue: Catalogue
+    excluded: list[dict[str, Any]]
+    digest: str
+
+
+def prepare_dataset(
+    config: DatasetConfig,
+    directory: ArtifactDirectory,
+    *,
+    progress: Progress = None,
+    needs: Sequence[Split] = ("test",),
+) -> PreparedDataset:
+    """Make or find the images, check that they are there, and save the catalogue.
+
+    Args:
+        config: which dataset.
+        directory: gets the catalogue, and whatever image files are made.
+        progress: called with (images done, images in all).
+        needs: splits that may not be empty; "test" asks for queries, too.
+
+    Raises:
+        DatasetError: the dataset is empty, contradicts itself, or lacks what is needed.
+    """
+    found = KINDS[config.kind](config, directory, progress)
+    sizes = _file_sizes([row.path for row in found.rows])
+    reasons = {
+        row.image_id: "missing" if size is None else "empty"
+        for row, size in zip(found.rows, sizes, strict=True)
+        if not size
+    }
+    catalogue = _without(found, reasons.keys())
+    _check(catalogue, needs, len(reasons))
+    catalogue.save(directory)
+    excluded = [
+        {"image_id": row.image_id, "path": row.path, "reason": reasons[row.image_id]}
+        for row in found.rows
+        if row.image_id in reasons
+    ]
+    kept = [size for size in sizes if size]
+    return PreparedDataset(catalogue, excluded, _digest(catalogue, kept, directory.path("")))
+
+
+def _file_sizes(paths: Sequence[str]) -> list[int | None]:
+    with ThreadPoolExecutor(STAT_THREADS) as pool:
+        return list(pool.map(_file_size, paths, chunksize=64))
+
+
+def _file_size(path: str) -> int | None:
+    fs, address = fsspec.core.url_to_fs(path)
+    try:
+        return int(fs.info(address)["size"] or 0)
+    except FileNotFoundError:
+        return None
+
+
+def _without(catalogue: Catalogue, gone: Any) -> Catalogue:
+    rows = tuple(row for row in catalogue.rows if row.image_id not in gone)
+    truth = tuple(_truth_without(t, gone) for t in catalogue.truth if t.query not in gone)
+    return replace(catalogue, rows=rows, truth=truth)
+
+
+def _truth_without(truth: QueryTruth, gone: Any) -> QueryTruth:
+    easy, hard, junk = (
+        tuple(i for i in ids if i not in gone) for ids in (truth.easy, truth.hard, truth.junk)
+    )
+    return QueryTruth(truth.query, easy, hard, junk)
+
+
+def _check(catalogue: Catalogue, needs: Sequence[Split], excluded: int) -> None:
+    lost = f" ({excluded} missing or empty files were left out)" if excluded else ""
+    for split in needs:
+        if not catalogue.split(split):
+            raise DatasetError(f"{catalogue.name} has no {split} images{lost}")
+    if "test" in needs and not catalogue.queries():
+        raise DatasetError(
+            f"{catalogue.name} has no queries: no test image is marked as one or shares its "
+            f"label with another test image{lost}"
+        )
+    if "test" in needs and not catalogue.database():
+        raise DatasetError(f"{catalogue.name} has no database images in its test split{lost}")
+
+
+def _digest(catalogue: Catalogue, sizes: Sequence[int], root: str) -> str:
+    digest = hashlib.sha256()
+    for row, size in zip(catalogue.rows, sizes, strict=True):
+        # images made into the artifact count by their name in it: it may lie anywhere
+        path = row.path.removeprefix(root)
+        content = [path, row.label, row.split, row.role, row.box, size]
+        digest.update(json.dumps(content).encode() + b"\n")
+    for truth in catalogue.truth:
+        digest.update(json.dumps(astuple(truth)).encode() + b"\n")
+    return digest.hexdigest()

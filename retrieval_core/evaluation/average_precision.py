@@ -1,0 +1,84 @@
+"""Mean average precision and precision@k of landmark benchmarks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from retrieval_core.evaluation.relevance import GroundTruth, Relevance, judge
+
+Float64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class AveragePrecision:
+    """Scores of rankings, in [0, 1].
+
+    Attributes:
+        map: mean of `average_precisions` over queries with right answers; NaN without any.
+        average_precisions: (Q,) float64, NaN for a query without right answers.
+        precision_at: (K,) float64, mean of `precisions` over the same queries.
+        precisions: (Q, K) float64, precision at each of kappas, NaN as above.
+        excluded: (E,) int64 rows of the queries without right answers.
+    """
+
+    map: float
+    average_precisions: Float64
+    precision_at: Float64
+    precisions: Float64
+    excluded: npt.NDArray[np.int64]
+
+
+def mean_average_precision(
+    ranks: npt.ArrayLike, ground_truth: GroundTruth, kappas: Sequence[int] = (1, 5, 10)
+) -> AveragePrecision:
+    """Score rankings as the Oxford and Paris benchmarks do (CVPR 2007; arXiv 1803.11285).
+
+    Average precision is the area under the precision-recall curve by trapezoids. A right answer
+    that is not in the ranking counts as ranked behind everything.
+
+    Args:
+        ranks: (Q, N) whole numbers, image ids best first; -1 stands for no image.
+        ground_truth: per query {"ok": ids, "junk": ids}; junk is left out of the ranking.
+        kappas: ranks k >= 1 of precision@k, whose divisor is min(k, rank of the last right
+            answer).
+
+    Raises:
+        RankingError: shapes or numbers of queries do not fit.
+    """
+    relevance = judge(ranks, ground_truth)
+    scored = relevance.positives > 0
+    precisions = _precisions(relevance, np.asarray(kappas, np.int64).reshape(-1))
+    average = np.where(scored, _trapezoids(relevance), np.nan)
+    precisions[~scored] = np.nan
+    return AveragePrecision(
+        map=float(average[scored].mean()) if scored.any() else float("nan"),
+        average_precisions=average,
+        precision_at=precisions[scored].mean(axis=0)
+        if scored.any()
+        else np.full(precisions.shape[1], np.nan),
+        precisions=precisions,
+        excluded=np.flatnonzero(~scored),
+    )
+
+
+def _trapezoids(relevance: Relevance) -> Float64:
+    found = np.cumsum(relevance.positive, axis=1)
+    rank = relevance.rank
+    before = np.where(rank == 0, 1.0, (found - 1) / np.maximum(rank, 1))
+    heights = (before + found / (rank + 1)) / 2
+    areas: Float64 = np.where(relevance.positive, heights, 0.0).sum(axis=1)
+    return areas / np.maximum(relevance.positives, 1)
+
+
+def _precisions(relevance: Relevance, kappas: npt.NDArray[np.int64]) -> Float64:
+    positive, rank = relevance.positive, relevance.rank
+    last = np.where(positive, rank + 1, 0).max(axis=1, initial=0)
+    missing = positive.sum(axis=1) < relevance.positives
+    precisions = np.empty((len(positive), len(kappas)))
+    for column, kappa in enumerate(kappas):
+        divisor = np.where(missing, kappa, np.minimum(last, kappa))
+        hits = (positive & (rank < divisor[:, None])).sum(axis=1)
+        precisions[:, column] = hits / np.maximum(divisor, 1)
+    return precisions

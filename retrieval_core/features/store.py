@@ -1,0 +1,214 @@
+"""Reading extracted descriptors, shard by shard."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval_core.artifacts import ArtifactDirectory
+from retrieval_core.errors import ArtifactError, TooManyExclusionsError
+from retrieval_core.features.shards import (
+    Shard,
+    ShardReport,
+    global_name,
+    is_done,
+    local_name,
+    read_report,
+)
+from retrieval_core.features.tables import matrix, read_table, vector
+
+LISTED_EXCLUSIONS = 20
+
+
+@dataclass(frozen=True)
+class LocalShard:
+    """Local descriptors of some images; arrays may be read-only.
+
+    Attributes:
+        image_ids: (m,) int64, ascending; an image may have no descriptor.
+        descriptors: (n, d) float32, unit norm, strongest first within an image.
+        image_index: (n,) int64, position in `image_ids`, ascending.
+        strengths: (n,) float32, >= 0.
+        locations: (n, 2) float32, x and y in feature cells at the feature's scale.
+        scales: (n,) float32, factors of the image size.
+    """
+
+    image_ids: NDArray[np.int64]
+    descriptors: NDArray[np.float32]
+    image_index: NDArray[np.int64]
+    strengths: NDArray[np.float32]
+    locations: NDArray[np.float32]
+    scales: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class FeaturesSummary:
+    """Sums over all shards of an extraction.
+
+    Attributes:
+        images: number of images that were extracted.
+        local_descriptors: number of their local descriptors.
+        excluded: image_id, path and reason of every image that could not be read.
+    """
+
+    images: int
+    local_descriptors: int
+    excluded: list[dict[str, Any]]
+
+
+class FeatureStore:
+    """Descriptors of an extraction artifact.
+
+    Args:
+        uri: directory that `extract_shard` wrote into.
+
+    Raises:
+        ArtifactError: there is no finished shard, or a shard's report is damaged.
+    """
+
+    def __init__(self, uri: str | Path) -> None:
+        self._directory = ArtifactDirectory(uri)
+        names = [n for n in self._directory.names() if n.startswith("reports/shard-")]
+        if not names:
+            raise ArtifactError(f"{uri} holds no extracted features: it has no reports/")
+        indices = [int(Path(name).stem.removeprefix("shard-")) for name in names]
+        self._reports = [read_report(self._directory, index) for index in indices]
+
+    def global_descriptors(
+        self, image_ids: Iterable[int] | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Global descriptors by ascending image id.
+
+        Args:
+            image_ids: images to read, all by default; ids without descriptors are left out.
+
+        Returns:
+            ids (N,) int64 and vectors (N, D) float32.
+
+        Raises:
+            ArtifactError: a shard is missing or damaged.
+        """
+        wanted = _id_array(image_ids)
+        ids, vectors = [], []
+        for report in self._reports:
+            table = self._global(report, ["image_id", "descriptor"])
+            keep = _kept(vector(table, "image_id"), wanted)
+            ids.append(vector(table, "image_id")[keep])
+            vectors.append(matrix(table)[keep])
+        return np.concatenate(ids).astype(np.int64), np.concatenate(vectors)
+
+    def local_shards(self, image_ids: Iterable[int] | None = None) -> Iterator[LocalShard]:
+        """Local descriptors, one shard in memory at a time, by ascending image id.
+
+        Args:
+            image_ids: images to read, all by default; ids without descriptors are left out.
+
+        Raises:
+            ArtifactError: a shard is missing or damaged, or the model has no local descriptors.
+        """
+        wanted = _id_array(image_ids)
+        for report in self._reports:
+            present = vector(self._global(report, ["image_id"]), "image_id").astype(np.int64)
+            selected = present[_kept(present, wanted)]
+            if len(selected):
+                yield self._local_shard(report, selected, whole=len(selected) == len(present))
+
+    def sample_local(self, limit: int, seed: int) -> NDArray[np.float32]:
+        """Local descriptors drawn uniformly without replacement, one shard in memory at a time.
+
+        Args:
+            limit: most descriptors to draw, >= 1.
+            seed: of the draw.
+
+        Returns:
+            (min(limit, all), d) float32, in the order of the shards.
+
+        Raises:
+            ArtifactError: a shard is missing or damaged, or the model has no local descriptors.
+        """
+        counts = [report.local_descriptors for report in self._reports]
+        total = sum(counts)
+        generator = np.random.default_rng(seed)
+        drawn = np.sort(generator.choice(total, min(limit, total), replace=False, shuffle=False))
+        starts = np.cumsum([0, *counts])
+        cuts = np.searchsorted(drawn, starts)
+        samples = []
+        for report, start, low, high in zip(
+            self._reports, starts[:-1], cuts[:-1], cuts[1:], strict=True
+        ):
+            table = self._local(report, ["descriptor"])
+            samples.append(matrix(table)[drawn[low:high] - start])
+        return np.concatenate(samples)
+
+    def _local_shard(
+        self, report: ShardReport, selected: NDArray[np.int64], *, whole: bool
+    ) -> LocalShard:
+        table = self._local(report, ["image_id", "descriptor", "strength", "x", "y", "scale"])
+        owners = vector(table, "image_id")
+        keep = slice(None) if whole else np.isin(owners, selected)
+        return LocalShard(
+            image_ids=selected,
+            descriptors=matrix(table)[keep],
+            image_index=np.searchsorted(selected, owners[keep]).astype(np.int64),
+            strengths=vector(table, "strength")[keep],
+            locations=np.stack([vector(table, "x"), vector(table, "y")], axis=1)[keep],
+            scales=vector(table, "scale")[keep],
+        )
+
+    def _global(self, report: ShardReport, columns: list[str]) -> Any:
+        return read_table(self._directory, global_name(report.index), columns, rows=report.images)
+
+    def _local(self, report: ShardReport, columns: list[str]) -> Any:
+        name, rows = local_name(report.index), report.local_descriptors
+        return read_table(self._directory, name, columns, rows=rows)
+
+
+def finish(
+    directory: ArtifactDirectory, shards: Sequence[Shard], max_excluded: float
+) -> FeaturesSummary:
+    """Check that every planned shard is there and sum their reports.
+
+    Args:
+        directory: artifact in the making.
+        shards: all that were planned.
+        max_excluded: share of unreadable images, in [0, 1], above which it fails.
+
+    Raises:
+        ArtifactError: a shard is not finished.
+        TooManyExclusionsError: more than the share were unreadable; lists the first 20.
+    """
+    if missing := [shard.index for shard in shards if not is_done(directory, shard)]:
+        raise ArtifactError(f"{directory.uri} lacks {len(missing)} shards: {missing[:20]}")
+    reports = [read_report(directory, shard.index) for shard in shards]
+    excluded = [entry for report in reports for entry in report.excluded]
+    planned = sum(len(shard.rows) for shard in shards)
+    if len(excluded) > max_excluded * planned:
+        raise TooManyExclusionsError(_explain(excluded, planned, max_excluded))
+    return FeaturesSummary(
+        images=sum(report.images for report in reports),
+        local_descriptors=sum(report.local_descriptors for report in reports),
+        excluded=excluded,
+    )
+
+
+def _explain(excluded: Sequence[dict[str, Any]], planned: int, max_excluded: float) -> str:
+    lines = [f"  {e['path']}: {e['reason']}" for e in excluded[:LISTED_EXCLUSIONS]]
+    if len(excluded) > LISTED_EXCLUSIONS:
+        lines.append(f"  and {len(excluded) - LISTED_EXCLUSIONS} more")
+    head = (
+        f"{len(excluded)} of {planned} images cannot be used, more than "
+        f"features.max_excluded = {max_excluded:g} allows:"
+    )
+    return "\n".join([head, *lines])
+
+
+def _id_array(image_ids: Iterable[int] | None) -> NDArray[np.int64] | None:
+    return None if image_ids is None else np.fromiter(image_ids, np.int64)
+
+
+def _kept(ids: NDArray[Any], wanted: NDArray[np.int64] | None) -> Any:
+    """What selects the wanted ids: everything at once, or a mask."""
+    return slice(None) if wanted is None else np.isin(ids, wanted)

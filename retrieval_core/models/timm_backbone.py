@@ -1,0 +1,113 @@
+"""Any network of timm that has feature maps."""
+
+from typing import Any, Literal
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from retrieval_core.errors import ConfigError
+
+Layout = Literal["channels_first", "channels_last", "levels", "tokens"]
+
+
+class TimmBackbone(nn.Module):
+    """The last feature map of a timm network, channels first.
+
+    Args:
+        network: the timm network.
+        layout: what the network returns: maps (B, C, H, W) or (B, H, W, C), a list of levels of
+            reduction whose last is taken, or tokens, which timm itself arranges to maps.
+    """
+
+    def __init__(self, network: nn.Module, layout: Layout) -> None:
+        super().__init__()
+        self.network = network
+        self.layout = layout
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) images to (B, C, H', W') feature maps."""
+        network: Any = self.network
+        output: Tensor
+        if self.layout == "tokens":
+            (output,) = network.forward_intermediates(
+                images, indices=1, norm=True, output_fmt="NCHW", intermediates_only=True
+            )
+        elif self.layout == "levels":
+            (output,) = network(images)
+        else:
+            output = network.forward_features(images)
+        return output.permute(0, 3, 1, 2) if self.layout == "channels_last" else output
+
+
+def timm_backbone(name: str, skip_layer: int) -> tuple[TimmBackbone, int]:
+    """A randomly initialised timm network without its classifier.
+
+    Args:
+        name: of a timm network.
+        skip_layer: last levels of reduction left out; 0 keeps everything up to the pooling.
+
+    Returns:
+        The network, (B, 3, H, W) -> (B, C, H', W'), and C.
+
+    Raises:
+        ConfigError: the network has no feature maps or no more than `skip_layer` levels.
+    """
+    if skip_layer:
+        backbone = TimmBackbone(_levels(name, skip_layer), "levels")
+    else:
+        network = _create(name, num_classes=0)
+        backbone = TimmBackbone(network, _layout(name, network))
+    try:
+        with torch.no_grad():
+            output = backbone.eval()(_example(name))
+    except (AttributeError, RuntimeError, TypeError, ValueError) as error:
+        raise ConfigError(f"model.backbone: {name} gives no feature maps: {error}") from error
+    if output.ndim != 4:
+        raise ConfigError(f"model.backbone: {name} gives no maps but {tuple(output.shape)}")
+    return backbone, int(output.shape[1])
+
+
+def _levels(name: str, skip_layer: int) -> Any:
+    """The network up to one level of reduction; what lies behind is removed where timm can."""
+    try:
+        depth = len(_create(name, features_only=True).feature_info)
+    except (AttributeError, RuntimeError) as error:
+        raise ConfigError(f"model.skip_layer: {name} has no levels: {error}") from error
+    if skip_layer >= depth:
+        raise ConfigError(f"model.skip_layer: {name} has {depth} levels, not {skip_layer} to drop")
+    wanted = {"features_only": True, "out_indices": (depth - 1 - skip_layer,)}
+    network = _create(name, **wanted)
+    if type(network).__name__ == "EfficientNetFeatures":
+        # This class runs the blocks behind the wanted level, too; the getter cuts them off.
+        network = _create(name, feature_cls="getter", **wanted)
+    return network
+
+
+def _layout(name: str, network: Any) -> Layout:
+    if getattr(network, "output_fmt", "NCHW") == "NHWC":
+        return "channels_last"
+    with torch.no_grad():
+        output = network.eval().forward_features(_example(name))
+    return "tokens" if output.ndim == 3 else "channels_first"
+
+
+def _create(name: str, **options: Any) -> Any:
+    """The network, told to take images of any size where it would insist on one."""
+    create: Any = timm.create_model
+    if _pretrained_config(name).fixed_input_size:
+        for flexible in ({"dynamic_img_size": True}, {"strict_img_size": False}):
+            try:
+                return create(name, **flexible, **options)
+            except TypeError:
+                continue
+    return create(name, **options)
+
+
+def _example(name: str) -> Tensor:
+    config = _pretrained_config(name)
+    return torch.zeros(1, *(config.input_size if config.fixed_input_size else (3, 64, 64)))
+
+
+def _pretrained_config(name: str) -> Any:
+    return timm.get_pretrained_cfg(name)

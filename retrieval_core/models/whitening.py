@@ -1,0 +1,105 @@
+"""Whitening learned from vectors alone (PCA) or from matching pairs (Lw)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Whitening:
+    """An affine map that makes dimensions comparable.
+
+    Attributes:
+        mean: (D,) float64, subtracted first.
+        projection: (D', D) float64, strongest direction first.
+    """
+
+    mean: NDArray[np.float64]
+    projection: NDArray[np.float64]
+
+    def apply(self, x: ArrayLike, dimensions: int | None = None) -> NDArray[np.float64]:
+        """Whitened, L2-normalised vectors.
+
+        Args:
+            x: (n, D) vectors.
+            dimensions: first dimensions that are kept, 1 to D'; None keeps all.
+
+        Returns:
+            (n, dimensions) float64, rows of unit norm.
+        """
+        projected = (np.asarray(x, np.float64) - self.mean) @ self.projection[:dimensions].T
+        norms = np.linalg.norm(projected, axis=1, keepdims=True)
+        return np.asarray(projected / (norms + 1e-6))
+
+    def copy_to(self, layer: nn.Linear) -> None:
+        """Make a (D -> out) layer compute the first `out` whitened dimensions."""
+        kept = torch.from_numpy(self.projection[: layer.out_features].copy())
+        with torch.no_grad():
+            layer.weight.copy_(kept)
+            layer.bias.copy_(-kept @ torch.from_numpy(self.mean))
+
+
+def fit_pca_whitening(x: ArrayLike) -> Whitening:
+    """PCA whitening: unit variance along every direction in which the vectors vary.
+
+    Directions without any variance are projected to zero instead of being blown up.
+
+    Args:
+        x: (n, D) vectors, n >= 2.
+
+    Returns:
+        Whitening with a (D, D) projection.
+    """
+    vectors = np.asarray(x, np.float64)
+    mean = vectors.mean(axis=0)
+    centred = vectors - mean
+    values, directions = _descending_eigh(centred.T @ centred / len(vectors))
+    rounding = values[0] * max(vectors.shape) * np.finfo(np.float64).eps
+    varies = values > max(rounding, np.finfo(np.float64).tiny)
+    scales = np.where(varies, 1 / np.sqrt(np.where(varies, values, 1)), 0)
+    return Whitening(mean, scales[:, None] * directions.T)
+
+
+def fit_learned_whitening(
+    x: ArrayLike, query_rows: ArrayLike, positive_rows: ArrayLike
+) -> Whitening:
+    """Lw whitening (arXiv 1604.02426, section 3.3): equal variance within matching pairs.
+
+    Args:
+        x: (n, D) vectors.
+        query_rows: (m,) rows of x, m >= 1.
+        positive_rows: (m,) rows of x that match them, one each.
+
+    Returns:
+        Whitening with a (D, D) projection, directions of most variance first.
+    """
+    vectors = np.asarray(x, np.float64)
+    queries = vectors[np.asarray(query_rows, np.int64)]
+    positives = vectors[np.asarray(positive_rows, np.int64)]
+    mean = queries.mean(axis=0)
+    differences = queries - positives
+    within = np.linalg.inv(_cholesky(differences.T @ differences / len(differences)))
+    projected = (vectors - mean) @ within.T
+    _, directions = _descending_eigh(projected.T @ projected)
+    return Whitening(mean, directions.T @ within)
+
+
+def _descending_eigh(
+    symmetric: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    values, vectors = np.linalg.eigh(symmetric)
+    return values[::-1], vectors[:, ::-1]
+
+
+def _cholesky(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Lower factor of the covariance, with the least of 0, 1e-10, 1e-9 ... on its diagonal."""
+    added = 0.0
+    while True:
+        try:
+            factor = np.linalg.cholesky(covariance + added * np.eye(len(covariance)))
+            return np.asarray(factor, np.float64)
+        except np.linalg.LinAlgError:
+            added = 10 * added or 1e-10

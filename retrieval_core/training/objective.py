@@ -1,0 +1,133 @@
+"""What one tuple costs, and how it is doing."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+import torch
+from torch import Tensor
+
+from retrieval_core.config import LossConfig
+from retrieval_core.errors import ConfigError
+from retrieval_core.losses import (
+    AttentionDecorrelationLoss,
+    ContrastiveLoss,
+    SuperFeatureLoss,
+    TupleTripletLoss,
+)
+from retrieval_core.models.base import RetrievalModel
+from retrieval_core.training.descriptors import group_by_shape
+
+
+@dataclass(frozen=True)
+class TupleOutcome:
+    """Cost of one tuple.
+
+    Attributes:
+        loss: (), differentiable.
+        images: number of images of the tuple.
+        active: number of negatives that cost something.
+        negatives: number of negatives.
+        spread: mean distance between two images of the tuple, in [0, 2].
+    """
+
+    loss: Tensor
+    images: int
+    active: int
+    negatives: int
+    spread: float
+
+
+Objective = Callable[[Sequence[Tensor], Tensor], TupleOutcome]
+"""Takes the (3, H, W) images of one tuple, on the model's device, and their (n,) roles."""
+
+
+class SuperFeatureModel(Protocol):
+    """A network whose super-features can be trained."""
+
+    def super_features(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Features (B, N, d), attentions (B, N, H * W) and strengths (B, N)."""
+
+
+def build_objective(model: RetrievalModel, config: LossConfig) -> Objective:
+    """The training objective of a configuration.
+
+    Raises:
+        ConfigError: kind is super_feature and the network has no super-features.
+    """
+    if config.kind == "contrastive":
+        return _GlobalObjective(model, ContrastiveLoss(config.margin))
+    if config.kind == "triplet":
+        return _GlobalObjective(model, TupleTripletLoss(config.margin))
+    if not hasattr(model, "super_features"):
+        raise ConfigError(
+            "training.loss.kind 'super_feature' needs a network with super-features, not "
+            f"{type(model).__name__}"
+        )
+    return _SuperFeatureObjective(cast(SuperFeatureModel, model), config)
+
+
+class _GlobalObjective:
+    """A tuple loss on global descriptors."""
+
+    def __init__(self, model: RetrievalModel, loss: ContrastiveLoss | TupleTripletLoss) -> None:
+        self._model = model
+        self._loss = loss
+
+    def __call__(self, images: Sequence[Tensor], roles: Tensor) -> TupleOutcome:
+        groups = group_by_shape(images)
+        outputs = [self._model(torch.stack([images[i] for i in group])) for group in groups]
+        embeddings = _in_order(outputs, groups)
+        active = self._loss.active(embeddings, roles)
+        return TupleOutcome(
+            loss=self._loss(embeddings, roles),
+            images=len(images),
+            active=int(active.sum()),
+            negatives=len(active),
+            spread=_spread(embeddings[:, None]),
+        )
+
+
+class _SuperFeatureObjective:
+    """Contrastive loss on matched super-features plus decorrelation (FIRe, equation 7)."""
+
+    def __init__(self, model: SuperFeatureModel, config: LossConfig) -> None:
+        self._model = model
+        self._loss = SuperFeatureLoss(
+            config.margin,
+            weight=config.super_feature_weight,
+            ratio=config.ratio,
+            ratio_test=config.ratio_test,
+        )
+        self._decorrelation = AttentionDecorrelationLoss(config.decorrelation_weight)
+
+    def __call__(self, images: Sequence[Tensor], roles: Tensor) -> TupleOutcome:
+        groups = group_by_shape(images)
+        outputs = [
+            self._model.super_features(torch.stack([images[i] for i in group])) for group in groups
+        ]
+        features = _in_order([features for features, _, _ in outputs], groups)
+        decorrelation = sum(self._decorrelation(attentions) for _, attentions, _ in outputs)
+        matched, match_roles = self._loss.matched_tuples(features.detach(), roles)
+        active = self._loss.contrastive.active(matched, match_roles) if len(matched) else matched
+        return TupleOutcome(
+            loss=self._loss(features, roles) + decorrelation,
+            images=len(images),
+            active=int(active.sum()),
+            negatives=len(active),
+            spread=_spread(torch.nn.functional.normalize(features, dim=2)),
+        )
+
+
+def _in_order(outputs: Sequence[Tensor], groups: Sequence[Sequence[int]]) -> Tensor:
+    """Rows of per-group outputs, back in the order of the images."""
+    positions = torch.tensor([i for group in groups for i in group], device=outputs[0].device)
+    return torch.cat(list(outputs))[positions.argsort()]
+
+
+@torch.no_grad()
+def _spread(features: Tensor) -> float:
+    """Mean distance between two images, of (n >= 2, N, d) features, averaged over N."""
+    by_template = features.transpose(0, 1)
+    count = len(features)
+    return float(torch.cdist(by_template, by_template).sum((1, 2)).mean()) / (count * (count - 1))

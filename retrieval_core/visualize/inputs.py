@@ -1,0 +1,102 @@
+"""What a report is made of."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from retrieval_core.artifacts import ArtifactRef
+from retrieval_core.data.catalogue import Catalogue
+from retrieval_core.evaluation.report import Scores
+from retrieval_core.search.ranking import Ranking
+
+Phase = Literal["before", "after", "only"]
+Descriptor = Literal["asmk", "global"]
+
+
+@dataclass(frozen=True)
+class ScoredRanking:
+    """A ranking of the test queries and its scores.
+
+    Attributes:
+        name: unique among the runs, such as "asmk-after".
+        phase: before or after training; "only" where nothing was trained.
+        descriptor: local descriptors by ASMK, or the global descriptor.
+        scores: all in [0, 1].
+        ranking: of every query of the catalogue.
+    """
+
+    name: str
+    phase: Phase
+    descriptor: Descriptor
+    scores: Scores
+    ranking: Ranking
+
+
+@dataclass(frozen=True)
+class StageTiming:
+    """What a stage took.
+
+    Attributes:
+        name: of the stage.
+        seconds: by the clock.
+        cached: whether an earlier run's artifact was used.
+        detail: a few words such as "600 images".
+    """
+
+    name: str
+    seconds: float
+    cached: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class ReportInputs:
+    """All that the report shows.
+
+    Attributes:
+        title: of the experiment.
+        config_yaml: fully resolved settings.
+        catalogue: dataset that was scored.
+        runs: scored rankings, at least one; at most one per descriptor and phase.
+        history: an `EpochReport` as a dict per epoch; empty where nothing was trained.
+        stages: in the order they ran.
+        excluded: image_id, path and reason of each unusable image.
+        artifacts: that the run used or made.
+        environment: git commit, versions and hardware by name.
+        confidence: of the intervals, in (0, 1).
+    """
+
+    title: str
+    config_yaml: str
+    catalogue: Catalogue
+    runs: list[ScoredRanking]
+    history: list[dict[str, Any]]
+    stages: list[StageTiming]
+    excluded: list[dict[str, Any]]
+    artifacts: list[ArtifactRef]
+    environment: dict[str, str]
+    confidence: float = 0.95
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The rankings of one descriptor."""
+
+    descriptor: Descriptor
+    before: ScoredRanking | None
+    final: ScoredRanking
+
+    @property
+    def title(self) -> str:
+        """The descriptor in words."""
+        return {"asmk": "Local descriptors, ASMK", "global": "Global descriptor"}[self.descriptor]
+
+
+def comparisons(runs: list[ScoredRanking]) -> list[Comparison]:
+    """Runs by descriptor, local first; a descriptor without a final run is left out."""
+    found = []
+    for descriptor in ("asmk", "global"):
+        phases = {run.phase: run for run in runs if run.descriptor == descriptor}
+        final = phases.get("after") or phases.get("only")
+        if final is not None:
+            found.append(Comparison(final.descriptor, phases.get("before"), final))
+    return found

@@ -1,0 +1,105 @@
+"""Ray: the connection, and a pool of workers that keep their model loaded."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import ray
+from ray.util import ActorPool
+
+from retrieval_core.artifacts import ArtifactDirectory
+from retrieval_core.config import FeaturesConfig, RayConfig
+from retrieval_core.features.extract import extract_shard
+from retrieval_core.features.shards import Shard, ShardReport
+from retrieval_core.models import RetrievalModel, load_model
+
+Work = TypeVar("Work")
+OBJECT_STORE_BYTES = 512 * 2**20
+# A pool that holds every core would starve training and Ray's own tasks for ever.
+CORES_PER_WORKER = 0.5
+SHARD_RETRIES = 3
+
+_lock = threading.Lock()
+_workers: list[Any] = []
+
+
+def connect(config: RayConfig) -> None:
+    """Join the configured cluster, or start a local one that ends with this process."""
+    with _lock:
+        if ray.is_initialized():
+            return
+        if config.address:
+            ray.init(address=config.address, log_to_driver=False)
+            return
+        ray.init(
+            num_cpus=os.cpu_count(),
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="WARNING",
+            object_store_memory=OBJECT_STORE_BYTES,
+            _temp_dir=os.environ.get("RAY_TMPDIR"),
+        )
+
+
+def disconnect() -> None:
+    """Stop the workers and leave the cluster."""
+    with _lock:
+        _workers.clear()
+        ray.shutdown()
+
+
+class Worker:
+    """A process that keeps the last model it was asked for.
+
+    Its device is the GPU that Ray assigned, else the CPU.
+    """
+
+    def __init__(self) -> None:
+        self._model: RetrievalModel | None = None
+        self._uri = ""
+
+    def extract(
+        self, model_uri: str, shard: Shard, config: FeaturesConfig, directory_uri: str
+    ) -> ShardReport:
+        """Turn the images of one shard into descriptors on disk."""
+        if self._model is None or self._uri != model_uri:
+            self._model, self._uri = load_model(model_uri, device=_device()), model_uri
+        return extract_shard(self._model, shard, config, ArtifactDirectory(directory_uri))
+
+
+def map_on_workers(
+    config: RayConfig, call: Callable[[Any, Work], Any], work: Sequence[Work]
+) -> Iterator[Any]:
+    """Results of `call(worker, item)` for every item, in the order in which they finish.
+
+    A worker that dies is started again and its item repeated, up to `SHARD_RETRIES` times.
+    """
+    return iter(ActorPool(_pool(config)).map_unordered(call, list(work)))
+
+
+def _pool(config: RayConfig) -> list[Any]:
+    connect(config)
+    with _lock:
+        if not _workers:
+            actor = ray.remote(Worker).options(
+                num_cpus=CORES_PER_WORKER,
+                num_gpus=config.gpus_per_worker,
+                max_restarts=-1,
+                max_task_retries=SHARD_RETRIES,
+            )
+            _workers.extend(actor.remote() for _ in range(_pool_size(config)))
+        return list(_workers)
+
+
+def _pool_size(config: RayConfig) -> int:
+    if config.workers:
+        return config.workers
+    resources = ray.cluster_resources()
+    if config.gpus_per_worker:
+        return max(1, int(resources.get("GPU", 0) / config.gpus_per_worker))
+    return max(1, int(resources.get("CPU", 1)))
+
+
+def _device() -> str:
+    return "cuda" if ray.get_gpu_ids() else "cpu"

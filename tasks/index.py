@@ -1,0 +1,76 @@
+"""Stages: the database's descriptors become an inverted file and a vector index."""
+
+from prefect import task
+from prefect.states import State
+
+from retrieval_core.artifacts import ArtifactRef, read_manifest
+from retrieval_core.config import AsmkConfig
+from retrieval_core.data.catalogue import Catalogue
+from retrieval_core.features.store import FeatureStore
+from retrieval_core.index import AsmkIndex, Codebook, VectorIndex
+from tasks.context import RunContext
+from tasks.stage import STAGE_OPTIONS, Outcome, Stage, StageRun, run_stage
+
+VERSION = 1
+
+
+@task(name="index local", tags=["index"], **STAGE_OPTIONS)
+def index_local(
+    context: RunContext, config: AsmkConfig, features: ArtifactRef, codebook: ArtifactRef
+) -> State[ArtifactRef]:
+    """Build the ASMK inverted file of the database images."""
+    stage = Stage(
+        name="inverted file",
+        kind="asmk",
+        label="binary" if config.binary else "float",
+        version=VERSION,
+        config={"binary": config.binary, "use_idf": config.use_idf},
+        inputs={"features": features, "codebook": codebook},
+    )
+
+    def build(run: StageRun) -> Outcome:
+        _require_same_model(features, codebook)
+        index = AsmkIndex.create(
+            Codebook.load(codebook.uri), binary=config.binary, use_idf=config.use_idf
+        )
+        store = FeatureStore(features.uri)
+        for shard in store.local_shards(_database_ids(features)):
+            index.add(shard.image_ids, shard.descriptors, shard.image_index)
+            run.progress(len(index), len(index))
+        index.save(run.directory.uri)
+        return Outcome(counts={"images": len(index)})
+
+    return run_stage(context, stage, build)
+
+
+@task(name="index global", tags=["index"], **STAGE_OPTIONS)
+def index_global(context: RunContext, features: ArtifactRef) -> State[ArtifactRef]:
+    """Build the vector index of the database images."""
+    stage = Stage(
+        name="vector index",
+        kind="vectors",
+        label="exact",
+        version=VERSION,
+        config={},
+        inputs={"features": features},
+    )
+
+    def build(run: StageRun) -> Outcome:
+        ids, vectors = FeatureStore(features.uri).global_descriptors(_database_ids(features))
+        index = VectorIndex.create(vectors.shape[1])
+        index.add(ids, vectors)
+        index.save(run.directory.uri)
+        return Outcome(counts={"images": len(ids), "dimensions": vectors.shape[1]})
+
+    return run_stage(context, stage, build)
+
+
+def _database_ids(features: ArtifactRef) -> list[int]:
+    dataset = read_manifest(features.uri).input("dataset")
+    return [row.image_id for row in Catalogue.load(dataset.uri).database()]
+
+
+def _require_same_model(features: ArtifactRef, codebook: ArtifactRef) -> None:
+    model = read_manifest(features.uri).input("model")
+    trained_on = read_manifest(codebook.uri).input("features")
+    read_manifest(trained_on.uri).require_input("model", model)

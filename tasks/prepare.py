@@ -1,0 +1,38 @@
+"""Stage: images and ground truth become a catalogue."""
+
+from prefect import task
+from prefect.states import State
+
+from retrieval_core.artifacts import ArtifactRef
+from retrieval_core.config import DatasetConfig
+from retrieval_core.data.identity import dataset_identity
+from retrieval_core.data.prepare import prepare_dataset
+from tasks.context import RunContext
+from tasks.stage import STAGE_OPTIONS, Outcome, Stage, StageRun, run_stage
+
+VERSION = 1
+
+
+@task(name="prepare", task_run_name="prepare {config.kind}", tags=["data"], **STAGE_OPTIONS)
+def prepare(context: RunContext, config: DatasetConfig) -> State[ArtifactRef]:
+    """Make or check the dataset; its key covers the images' names, sizes and times."""
+    stage = Stage(
+        name=f"prepare {config.kind}",
+        kind="dataset",
+        label=config.kind,
+        version=VERSION,
+        config=dataset_identity(config),
+        inputs={},
+    )
+
+    def build(run: StageRun) -> Outcome:
+        prepared = prepare_dataset(config, run.directory, progress=run.progress)
+        catalogue = prepared.catalogue
+        run.tracked.log_dataset(catalogue.name, prepared.digest, run.directory.uri, "all")
+        run.directory.write_json("digest.json", {"sha256": prepared.digest})
+        counts = {f"{s}_images": len(catalogue.split(s)) for s in ("train", "val", "test")}
+        return Outcome(
+            counts={**counts, "queries": len(catalogue.truth)}, excluded=prepared.excluded
+        )
+
+    return run_stage(context, stage, build)

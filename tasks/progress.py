@@ -1,0 +1,62 @@
+"""Progress of long stages: a bar in the terminal and an artifact in the Prefect UI."""
+
+import logging
+import time
+from collections.abc import Callable
+
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.exceptions import MissingContextError
+from rich.progress import Progress, TaskID
+
+logger = logging.getLogger(__name__)
+
+UI_INTERVAL = 2.0
+_display: Progress | None = None
+
+
+def show_in(display: Progress | None) -> None:
+    """Let stages of this process draw into a rich display; None hides them."""
+    global _display  # noqa: PLW0603 - one terminal per process
+    _display = display
+
+
+class StageProgress:
+    """Counts finished units of one stage.
+
+    Args:
+        name: of the stage.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._bar: TaskID | None = None
+        self._artifact = None
+        self._next_update = 0.0
+        if _display is not None:
+            self._bar = _display.add_task(name, total=None)
+
+    def __call__(self, done: int, total: int) -> None:
+        """Report `done` of `total` units."""
+        if _display is not None and self._bar is not None:
+            _display.update(self._bar, completed=done, total=total)
+        if time.monotonic() >= self._next_update or done == total:
+            self._next_update = time.monotonic() + UI_INTERVAL
+            self._report(100.0 * done / max(total, 1))
+
+    def close(self) -> None:
+        """Take the bar off the terminal."""
+        if _display is not None and self._bar is not None:
+            _display.remove_task(self._bar)
+
+    def _report(self, percent: float) -> None:
+        try:
+            if self._artifact is None:
+                self._artifact = create_progress_artifact(percent, description=self._name)
+            else:
+                update_progress_artifact(self._artifact, percent)
+        except MissingContextError:
+            # the core of a stage may run outside a flow, as in a notebook
+            logger.debug("%s: %.0f %%", self._name, percent)
+
+
+ProgressCallback = Callable[[int, int], None]

@@ -1,0 +1,114 @@
+"""Stage: everything a person wants to see of a run, in one HTML file."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from prefect import task
+from prefect.artifacts import create_table_artifact
+from prefect.states import State
+
+from retrieval_core.artifacts import ArtifactDirectory, ArtifactRef, Manifest, read_manifest
+from retrieval_core.config import PipelineConfig, dump_config
+from retrieval_core.data.catalogue import Catalogue
+from retrieval_core.evaluation.report import Scores
+from retrieval_core.search.ranking import Ranking
+from retrieval_core.visualize.inputs import ReportInputs, ScoredRanking, StageTiming
+from retrieval_core.visualize.report import build_report
+from tasks.context import RunContext
+from tasks.environment import describe_environment
+from tasks.stage import STAGE_OPTIONS, Outcome, Stage, StageRun, run_stage
+
+VERSION = 1
+
+
+@task(name="report", tags=["report"], **STAGE_OPTIONS)
+def report(
+    context: RunContext, config: PipelineConfig, dataset: ArtifactRef, scores: list[ArtifactRef]
+) -> State[ArtifactRef]:
+    """Draw the pictures and the report of a pipeline run."""
+    stage = Stage(
+        name="report",
+        kind="report",
+        label=config.name,
+        version=VERSION,
+        config=config.model_dump(mode="json", exclude={"runtime"}),
+        inputs={"dataset": dataset, **{f"scores_{i}": ref for i, ref in enumerate(scores)}},
+    )
+
+    def build(run: StageRun) -> Outcome:
+        inputs = _report_inputs(config, dataset, scores)
+        names = build_report(inputs, run.directory, seed=config.seed)
+        _show_in_prefect(inputs.runs)
+        return Outcome(counts={"rankings": len(scores)}, pictures=names)
+
+    return run_stage(context, stage, build)
+
+
+def lineage(refs: list[ArtifactRef]) -> list[tuple[ArtifactRef, Manifest]]:
+    """Artifacts and all they were made of, each once, inputs first."""
+    found: dict[str, tuple[ArtifactRef, Manifest]] = {}
+    for ref in refs:
+        _visit(ref, found)
+    return list(found.values())
+
+
+def _visit(ref: ArtifactRef, found: dict[str, tuple[ArtifactRef, Manifest]]) -> None:
+    if ref.uri in found:
+        return
+    manifest = read_manifest(ref.uri)
+    for name in manifest.inputs:
+        _visit(manifest.input(name), found)
+    found[ref.uri] = (ref, manifest)
+
+
+def _report_inputs(
+    config: PipelineConfig, dataset: ArtifactRef, scores: list[ArtifactRef]
+) -> ReportInputs:
+    made_of = lineage(scores)
+    return ReportInputs(
+        title=config.name,
+        config_yaml=dump_config(config),
+        catalogue=Catalogue.load(dataset.uri),
+        runs=[_scored(ref, len(scores)) for ref in scores],
+        history=_history(made_of),
+        stages=[StageTiming(_title(m), m.seconds, False, m.key) for _, m in made_of],
+        excluded=list(_excluded(made_of)),
+        artifacts=[ref for ref, _ in made_of],
+        environment=describe_environment(),
+    )
+
+
+def _title(manifest: Manifest) -> str:
+    return f"{manifest.kind} {manifest.label}"
+
+
+def _scored(ref: ArtifactRef, total: int) -> ScoredRanking:
+    manifest = read_manifest(ref.uri)
+    model = read_manifest(manifest.input("features").uri).input("model")
+    phase = "before" if "initial" not in read_manifest(model.uri).inputs else "after"
+    descriptor = manifest.label.rpartition("-")[2]
+    return ScoredRanking(
+        name=manifest.label,
+        phase=phase if total > 1 else "only",
+        descriptor=descriptor,
+        scores=Scores.from_dict(ArtifactDirectory(ref.uri).read_json("scores.json")),
+        ranking=Ranking.load(ref.uri, "ranking"),
+    )
+
+
+def _history(made_of: list[tuple[ArtifactRef, Manifest]]) -> list[dict[str, Any]]:
+    for ref, manifest in made_of:
+        if manifest.kind == "model" and "initial" in manifest.inputs:
+            return list(ArtifactDirectory(ref.uri).read_json("history.json"))
+    return []
+
+
+def _excluded(made_of: list[tuple[ArtifactRef, Manifest]]) -> Iterator[dict[str, Any]]:
+    for _, manifest in made_of:
+        for entry in manifest.excluded:
+            yield {"stage": _title(manifest), **entry}
+
+
+def _show_in_prefect(runs: list[ScoredRanking]) -> None:
+    table = [{"ranking": run.name, **run.scores.metrics} for run in runs]
+    create_table_artifact(table, key="scores", description="scores in [0, 1]")

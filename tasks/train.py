@@ -1,0 +1,117 @@
+"""Stage: the network learns, as a Ray Train job that goes on from its last finished epoch."""
+
+import os
+from dataclasses import asdict
+from typing import Any
+
+import ray
+import torch
+from prefect import task
+from prefect.states import State
+from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer
+
+from retrieval_core.artifacts import ArtifactDirectory, ArtifactRef, read_manifest
+from retrieval_core.config import RayConfig, TrainingConfig
+from retrieval_core.data.catalogue import Catalogue
+from retrieval_core.models import load_model
+from retrieval_core.training.loop import EpochReport, train
+from tasks.cluster import connect
+from tasks.context import RunContext
+from tasks.relay import Relay
+from tasks.stage import STAGE_OPTIONS, Outcome, Stage, StageRun, run_stage
+
+VERSION = 1
+WORKER_RESTARTS = 3
+
+
+@task(name="train", tags=["ray", "training"], **STAGE_OPTIONS)
+def train_network(
+    context: RunContext,
+    config: TrainingConfig,
+    initial: ArtifactRef,
+    dataset: ArtifactRef,
+    seed: int,
+) -> State[ArtifactRef]:
+    """Fine-tune the initial network; metrics of every epoch go to MLflow as they come."""
+    stage = Stage(
+        name="train",
+        kind="model",
+        label=read_manifest(initial.uri).label.replace("-untrained", ""),
+        version=VERSION,
+        config={"training": config.model_dump(mode="json", exclude={"dataset"}), "seed": seed},
+        inputs={"initial": initial, "dataset": dataset},
+    )
+
+    def build(run: StageRun) -> Outcome:
+        connect(context.runtime.ray)
+        with Relay(lambda event: _forward(event, run, config.epochs)) as relay:
+            job = {
+                "model": initial.uri,
+                "dataset": dataset.uri,
+                "directory": run.directory.uri,
+                "config": config,
+                "seed": seed,
+                "relay": relay.inlet,
+            }
+            _run_job(job, context, stage.ref(context).key)
+        history = run.directory.read_json("history.json")
+        return Outcome(counts={"epochs": len(history) - 1}, metrics=_last_metrics(history))
+
+    return run_stage(context, stage, build)
+
+
+def _run_job(job: dict[str, Any], context: RunContext, key: str) -> None:
+    trainer = TorchTrainer(
+        _worker_loop,
+        train_loop_config=job,
+        scaling_config=_scaling(context.runtime.ray),
+        run_config=RunConfig(
+            name=key,
+            storage_path=f"{context.workdir}/ray-train",
+            failure_config=FailureConfig(max_failures=WORKER_RESTARTS),
+        ),
+    )
+    trainer.fit()
+
+
+def _scaling(config: RayConfig) -> ScalingConfig:
+    use_gpu = ray.cluster_resources().get("GPU", 0) >= config.training_workers
+    return ScalingConfig(
+        num_workers=config.training_workers, use_gpu=use_gpu, resources_per_worker={"CPU": 1}
+    )
+
+
+def _worker_loop(job: dict[str, Any]) -> None:
+    config: TrainingConfig = job["config"]
+    torch.set_num_threads(config.threads or os.cpu_count() or 1)
+    rows = Catalogue.load(job["dataset"]).split("train", "val")
+    device = "cuda" if ray.get_gpu_ids() else "cpu"
+    train(
+        load_model(job["model"], device=device),
+        rows,
+        config,
+        ArtifactDirectory(job["directory"]),
+        seed=job["seed"],
+        on_epoch=lambda report: job["relay"].put({"epoch": asdict(report)}),
+        on_step=lambda step, steps, loss: job["relay"].put({"step": (step, steps, loss)}),
+    )
+
+
+def _forward(event: dict[str, Any], run: StageRun, epochs: int) -> None:
+    if "step" in event:
+        step, steps, _ = event["step"]
+        run.progress(step, steps)
+        return
+    report = EpochReport(**event["epoch"])
+    run.tracked.log_metrics(_epoch_metrics(asdict(report)), step=report.epoch)
+
+
+def _epoch_metrics(report: dict[str, Any]) -> dict[str, float]:
+    skipped = {"epoch"}
+    numbers = {k: v for k, v in report.items() if k not in skipped and v is not None}
+    return {k: float(v) for k, v in numbers.items() if isinstance(v, int | float)}
+
+
+def _last_metrics(epochs: list[dict[str, Any]]) -> dict[str, float]:
+    return {f"last_{name}": value for name, value in _epoch_metrics(epochs[-1]).items()}

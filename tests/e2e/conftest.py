@@ -1,0 +1,121 @@
+"""Whole pipeline runs through the installed command, in processes of their own."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from retrieval_core.artifacts import ArtifactStore
+
+CONFIG = Path(__file__).parent / "tiny.yaml"
+COMMAND = Path(sys.executable).parent / "retrieval"
+PATIENCE = 240.0
+
+
+@dataclass
+class Driver:
+    """A running `retrieval` command."""
+
+    process: subprocess.Popen[str]
+
+    def wait(self) -> str:
+        """Everything it printed; it must have ended well."""
+        output, _ = self.process.communicate(timeout=PATIENCE)
+        assert self.process.returncode == 0, output
+        return output
+
+    def wait_for(self, condition: Callable[[], object]) -> None:
+        """Until something happens, checked ten times a second, while it runs."""
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            assert self.process.poll() is None, self.process.communicate()[0]
+            assert time.monotonic() < deadline, "it never happened"
+            time.sleep(0.1)
+
+    def descendants(self, word: str) -> list[psutil.Process]:
+        """Processes below it whose command line holds a word."""
+        found = []
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            try:
+                if word in " ".join(child.cmdline()):
+                    found.append(child)
+            except psutil.Error:
+                continue
+        return found
+
+    def kill(self) -> None:
+        """Kill -9 of the driver alone; what it started finds out by itself."""
+        self.process.kill()
+        self.process.communicate()
+
+
+@dataclass(frozen=True)
+class Workdir:
+    """A work directory and what is in it."""
+
+    path: Path
+
+    def start(self, *arguments: str) -> Driver:
+        """Start a command on this work directory."""
+        command = [str(COMMAND), *arguments, "--workdir", str(self.path)]
+        return Driver(
+            subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+                env={k: v for k, v in os.environ.items() if not k.startswith("RETRIEVAL_W")},
+            )
+        )
+
+    def run(self, *overrides: str) -> str:
+        """Run the tiny pipeline to its end and return what it printed."""
+        return self.start("run", str(CONFIG), *overrides).wait()
+
+    def glob(self, pattern: str) -> list[Path]:
+        """Files below the artifacts."""
+        return sorted((self.path / "artifacts").glob(pattern))
+
+    def manifests(self, kind: str) -> list:
+        """Manifests of the finished artifacts of a kind."""
+        return [m for m in ArtifactStore(self.path / "artifacts").list() if m.kind == kind]
+
+    def rankings(self) -> dict[str, np.ndarray]:
+        """Ranked ids per network and descriptor."""
+        return {
+            m.label: np.load(self.glob(f"scores-*-{m.key}/ranking*ids*.npy")[0])
+            for m in self.manifests("scores")
+        }
+
+
+@pytest.fixture(scope="session")
+def sessions():
+    """Process groups to end when the tests do, for servers that outlive a killed driver."""
+    started: list[int] = []
+    yield started
+    for group in started:
+        try:
+            os.killpg(group, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+
+
+@pytest.fixture(scope="session")
+def make_workdir(tmp_path_factory):
+    return lambda name: Workdir(tmp_path_factory.mktemp(name))
+
+
+@pytest.fixture(scope="session")
+def finished(make_workdir):
+    """A work directory with an undisturbed run, and what the run printed."""
+    workdir = make_workdir("w")
+    return workdir, workdir.run()

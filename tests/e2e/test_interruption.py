@@ -1,0 +1,70 @@
+"""Kill -9 of any process at any point: the next run goes on, and ends in the same ranking."""
+
+import numpy as np
+import pytest
+from conftest import CONFIG
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+
+def _assert_same_rankings(workdir, undisturbed):
+    rankings, expected = workdir.rankings(), undisturbed.rankings()
+    assert rankings.keys() == expected.keys()
+    for label, ranking in rankings.items():
+        np.testing.assert_array_equal(ranking, expected[label], err_msg=label)
+
+
+def _finished_shards(workdir):
+    return {p: p.stat().st_mtime_ns for p in workdir.glob("feats-*/reports/*.json")}
+
+
+def test_a_killed_driver_loses_neither_epochs_nor_shards(finished, make_workdir, sessions):
+    undisturbed, _ = finished
+    workdir = make_workdir("d")
+
+    driver = workdir.start("run", str(CONFIG))
+    sessions.append(driver.process.pid)
+    driver.wait_for(lambda: workdir.glob("model-*/checkpoints/epoch-0001/state.json"))
+    driver.kill()
+    shards = _finished_shards(workdir)
+
+    driver = workdir.start("run", str(CONFIG))
+    sessions.append(driver.process.pid)
+    driver.wait_for(lambda: len(_finished_shards(workdir)) > len(shards) + 2)
+    driver.kill()
+    kept = _finished_shards(workdir)
+
+    workdir.run()
+    assert kept.items() <= _finished_shards(workdir).items()
+    _assert_same_rankings(workdir, undisturbed)
+
+
+def test_killed_workers_are_replaced_within_the_run(finished, make_workdir, sessions):
+    undisturbed, _ = finished
+    workdir = make_workdir("k")
+    driver = workdir.start("run", str(CONFIG))
+    sessions.append(driver.process.pid)
+
+    driver.wait_for(lambda: workdir.glob("model-*/checkpoints/epoch-0001/state.json"))
+    for worker in driver.descendants("RayTrainWorker"):
+        worker.kill()
+    driver.wait_for(lambda: driver.descendants("ray::Worker"))
+    driver.descendants("ray::Worker")[0].kill()
+
+    driver.wait()
+    _assert_same_rankings(workdir, undisturbed)
+
+
+def test_a_killed_prefect_server_costs_at_most_the_run(finished, make_workdir, sessions):
+    undisturbed, _ = finished
+    workdir = make_workdir("p")
+    driver = workdir.start("run", str(CONFIG))
+    sessions.append(driver.process.pid)
+    driver.wait_for(lambda: _finished_shards(workdir))
+    for server in driver.descendants("prefect.server"):
+        server.kill()
+    driver.process.communicate(timeout=240)
+
+    workdir.run()
+    _assert_same_rankings(workdir, undisturbed)
+

@@ -1,0 +1,126 @@
+import json
+import re
+
+import pytest
+from conftest import CONFIG
+from mlflow import MlflowClient
+
+from retrieval_core.artifacts import read_manifest
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def client(finished):
+    workdir, _ = finished
+    return MlflowClient(f"sqlite:///{workdir.path}/mlflow.db")
+
+
+@pytest.fixture(scope="module")
+def runs(client):
+    experiment = client.get_experiment_by_name("image-retrieval")
+    return client.search_runs([experiment.experiment_id], order_by=["start_time ASC"])
+
+
+def test_the_table_shows_scores_before_and_after_training(finished):
+    _, output = finished
+    for label in ("untrained-asmk", "untrained-global", "lite0-asmk", "lite0-global"):
+        assert label in output
+    assert "report.html" in output
+    assert "mlflow.db" in output
+
+
+def test_every_stage_left_a_verified_artifact(finished):
+    workdir, _ = finished
+    kinds = {"dataset", "model", "feats", "codebook", "asmk", "vectors", "scores", "report"}
+    manifests = {k: workdir.manifests(k) for k in kinds}
+    assert {k for k, found in manifests.items() if found} == kinds
+    for path in workdir.glob("*/manifest.json"):
+        read_manifest(path.parent, verify=True)
+    assert not workdir.glob("**/.tmp-*")
+
+
+def test_nothing_is_pickled(finished):
+    workdir, _ = finished
+    assert not [p for p in workdir.glob("**/*") if p.suffix in (".pkl", ".pickle", ".pt", ".pth")]
+
+
+def test_mlflow_has_a_parent_and_a_child_per_stage(runs):
+    parents = [r for r in runs if "mlflow.parentRunId" not in r.data.tags]
+    children = [r for r in runs if "mlflow.parentRunId" in r.data.tags]
+    assert len(parents) == 1
+    assert {r.data.tags["mlflow.parentRunId"] for r in children} == {parents[0].info.run_id}
+    assert all(r.info.status == "FINISHED" for r in runs)
+    stages = [r.data.tags["stage"] for r in children]
+    assert len(stages) == len(set(stages)), stages
+    assert all("artifact.uri" in r.data.tags for r in children)
+
+
+def test_mlflow_has_config_environment_datasets_epochs_and_pictures(client, runs):
+    parent = next(r for r in runs if "mlflow.parentRunId" not in r.data.tags)
+    assert parent.data.params["model.backbone"] == "tf_efficientnet_lite0"
+    assert "environment.git_commit" in parent.data.tags
+    assert {f.path for f in client.list_artifacts(parent.info.run_id)} >= {
+        "config.yaml",
+        "environment.json",
+    }
+    by_stage = {r.data.tags.get("stage"): r for r in runs}
+    prepare = by_stage["prepare demo"]
+    assert re.fullmatch(r"[0-9a-f]{36}", prepare.inputs.dataset_inputs[0].dataset.digest)
+    history = client.get_metric_history(by_stage["train"].info.run_id, "validation_map")
+    assert [m.step for m in history] == [0, 1, 2, 3]
+    pictures = {f.path for f in client.list_artifacts(by_stage["report"].info.run_id)}
+    assert "report.html" in pictures
+    assert any(name.endswith(".png") for name in pictures)
+
+
+def test_a_second_run_reuses_every_stage_and_says_why(finished):
+    workdir, first = finished
+    before = {p: p.stat().st_mtime_ns for p in workdir.glob("**/*")}
+    output = workdir.run()
+    assert {p: p.stat().st_mtime_ns for p in workdir.glob("**/*")} == before
+    table = output[output.index("stages") :]
+    assert table.count("reused: same settings") == len(workdir.glob("*/manifest.json"))
+    assert output[: output.index("stages")].strip() in first
+
+
+def test_a_changed_setting_redoes_only_what_depends_on_it(finished):
+    workdir, _ = finished
+    before = set(workdir.glob("*/manifest.json"))
+    workdir.run("asmk.alpha=2.0")
+    new = {p.parent.name.split("-")[0] for p in set(workdir.glob("*/manifest.json")) - before}
+    assert new == {"scores", "report"}
+
+
+def test_search_answers_with_json_and_a_picture(finished, tmp_path):
+    workdir, _ = finished
+    photo = next(iter(workdir.glob("dataset-*/images/**/*.jpg")))
+    index = workdir.glob("asmk-*/manifest.json")[0].parent
+    missing = tmp_path / "absent.jpg"
+    output = workdir.start(
+        "search", "--index", str(index), "--top-k", "3", "--output", str(tmp_path / "found"),
+        str(photo), str(missing),
+    ).wait()  # fmt: skip
+    assert "not searched" in output
+    found, lost = json.loads((tmp_path / "found" / "results.json").read_text())
+    assert [hit["rank"] for hit in found["hits"]] == [1, 2, 3]
+    assert lost["hits"] == []
+    assert "missing" in lost["error"]
+    assert (tmp_path / "found" / "results.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.backbone=resnet5", "resnet5"),
+        ("codebook.size=60000", "60000"),
+        ("model.weights=/nowhere/fire.pth", "/nowhere/fire.pth"),
+    ],
+)
+def test_a_users_mistake_is_one_clear_message(finished, override, message):
+    workdir, _ = finished
+    driver = workdir.start("run", str(CONFIG), override)
+    output, _ = driver.process.communicate(timeout=120)
+    assert driver.process.returncode == 2, output
+    assert message in output
+    assert "Traceback" not in output

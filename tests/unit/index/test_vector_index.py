@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+
+from retrieval_core.errors import ArtifactError, IndexInputError
+from retrieval_core.index import AsmkIndex, Codebook, VectorIndex
+
+
+def filled(draw, ids):
+    index, vectors = VectorIndex.create(72), draw(len(ids))
+    index.add(ids, vectors)
+    return index, vectors
+
+
+def test_search_is_the_sorted_inner_products(draw):
+    ids = np.random.default_rng(0).permutation(1_000)[:400] * 10**12
+    index, vectors = filled(draw, ids)
+    queries = draw(300)
+    products = queries @ vectors.T
+    order = np.argsort(-products, axis=1)
+    for top_k in (None, 1, 17, 400, 999):
+        found, scores = index.search(queries, top_k)
+        np.testing.assert_array_equal(found, ids[order][:, :top_k])
+        np.testing.assert_allclose(scores, np.take_along_axis(products, order, 1)[:, :top_k], 1e-5)
+    assert (found.dtype, scores.dtype) == (np.int64, np.float32)
+
+
+def test_equal_scores_go_by_ascending_id(draw):
+    index, one = VectorIndex.create(72), draw(1)
+    index.add([8, 3, 99, 5], np.repeat(one, 4, axis=0))
+    index.add([1], -one)
+    assert index.search(one)[0].tolist() == [[3, 5, 8, 99, 1]]
+    assert index.search(one, 2)[0].tolist() == [[3, 5]]
+
+
+def test_removed_images_are_gone_and_may_come_back(draw):
+    index, vectors = filled(draw, [4, 2, 9])
+    index.remove([2])
+    assert sorted(index.search(draw(1))[0][0]) == [4, 9]
+    index.add([2], vectors[1:2])
+    assert index.search(vectors[1:2], 1)[0].tolist() == [[2]]
+    assert len(index) == 3
+
+
+@pytest.mark.parametrize(
+    ("ids", "shape", "message"),
+    [
+        ([4], (1, 72), "4 already in the index"),
+        ([5, 5], (2, 72), "5 given more than once"),
+        ([5, 6], (1, 72), "2 ids for 1 vectors"),
+        ([5], (1, 71), r"\(n, 72\)"),
+    ],
+)
+def test_refused_additions_change_nothing(draw, ids, shape, message):
+    index, _ = filled(draw, [4])
+    with pytest.raises(IndexInputError, match=message):
+        index.add(ids, np.ones(shape, np.float32))
+    assert index.image_ids.tolist() == [4]
+
+
+def test_refusals(draw):
+    index, vectors = filled(draw, [4])
+    with pytest.raises(IndexInputError, match="7 not in the index"):
+        index.remove([4, 7])
+    with pytest.raises(IndexInputError, match="row 0 holds nan"):
+        index.search(vectors * np.float32(np.nan))
+    with pytest.raises(IndexInputError, match="dim"):
+        VectorIndex.create(0)
+    assert len(index) == 1
+
+
+def test_saving_opening_and_saving_again(draw, tmp_path):
+    index, _ = filled(draw, [4, 2, 9])
+    index.save(tmp_path)
+    opened, queries = VectorIndex.open(tmp_path), draw(5)
+    for actual, expected in zip(opened.search(queries), index.search(queries), strict=True):
+        np.testing.assert_array_equal(actual, expected)
+    opened.remove([9])
+    opened.save(tmp_path)
+    assert VectorIndex.open(tmp_path).image_ids.tolist() == [2, 4]
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_an_empty_index(draw, tmp_path):
+    VectorIndex.create(72).save(tmp_path)
+    assert VectorIndex.open(tmp_path).search(draw(2))[0].shape == (2, 0)
+
+
+def test_an_index_of_another_kind_is_refused(draw, tmp_path):
+    AsmkIndex.create(Codebook(draw(3))).save(tmp_path)
+    with pytest.raises(ArtifactError, match="'asmk', not vector"):
+        VectorIndex.open(tmp_path)
