@@ -3,16 +3,15 @@
 from prefect import flow
 
 from flows.result import FlowResult
-from flows.steps import indexes, networks, prepare_datasets
-from flows.surroundings import tracked_run
+from flows.surroundings import tracked_steps
 from retrieval_core.config import PipelineConfig
 
 
 @flow(name="index", flow_run_name="{config.name}")
 def index(config: PipelineConfig, workdir: str | None = None) -> FlowResult:
     """Index the database with the trained network."""
-    with tracked_run(config, workdir) as context:
-        datasets = prepare_datasets(context, config)
-        model = networks(context, config, datasets)[-1]
-        built = indexes(context, config, datasets, model)
-        return FlowResult.of(context, **{name: [future] for name, future in built.items()})
+    with tracked_steps(config, workdir) as steps:
+        datasets = steps.datasets()
+        network = steps.networks(datasets)[-1]
+        indexes = steps.indexes(datasets, network)
+        return steps.result(**{name: [index] for name, index in indexes.items()})

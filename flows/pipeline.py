@@ -3,21 +3,19 @@
 from prefect import flow
 
 from flows.result import FlowResult
-from flows.steps import networks, prepare_datasets, scores, submit
-from flows.surroundings import tracked_run
+from flows.surroundings import tracked_steps
 from retrieval_core.config import PipelineConfig
-from tasks.report import report
 
 
-@flow(name="pipeline", flow_run_name="{config.name}", validate_parameters=True)
+@flow(name="pipeline", flow_run_name="{config.name}")
 def pipeline(config: PipelineConfig, workdir: str | None = None) -> FlowResult:
     """From photographs to a ranked, scored and tracked index."""
-    with tracked_run(config, workdir) as context:
-        datasets = prepare_datasets(context, config)
-        scored = [
+    with tracked_steps(config, workdir) as steps:
+        datasets = steps.datasets()
+        scores = [
             score
-            for model in networks(context, config, datasets)
-            for score in scores(context, config, datasets, model)
+            for network in steps.networks(datasets)
+            for score in steps.scores(datasets, network)
         ]
-        summary = submit(report, context, config, datasets.test, scored)
-        return FlowResult.of(context, scores=scored, report=[summary])
+        report = steps.report(datasets, scores)
+        return steps.result(scores=scores, report=[report])

@@ -1,12 +1,8 @@
 """What a flow run leaves behind, as small references."""
 
 from dataclasses import dataclass
-from typing import Self
-
-from prefect.futures import PrefectFuture, wait
 
 from retrieval_core.artifacts import ArtifactRef
-from tasks.context import RunContext
 from tasks.tracking import TrackedRun
 
 
@@ -17,10 +13,3 @@ class FlowResult:
     workdir: str
     run: TrackedRun
     artifacts: dict[str, list[ArtifactRef]]
-
-    @classmethod
-    def of(cls, context: RunContext, **futures: list[PrefectFuture[ArtifactRef]]) -> Self:
-        """Wait for all futures, then resolve them; the first failure is raised."""
-        wait([future for group in futures.values() for future in group])
-        artifacts = {name: [f.result() for f in group] for name, group in futures.items()}
-        return cls(context.workdir, context.run, artifacts)

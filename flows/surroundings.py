@@ -1,10 +1,14 @@
-"""What every flow does first and last: where things live, and the MLflow run."""
+"""What every flow does first and last: check, connect, track, clean up."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from flows.steps import Steps
 from retrieval_core.config import PipelineConfig
+from retrieval_core.data.identity import dataset_identity
+from retrieval_core.models.backbones import require_backbone
+from retrieval_core.models.identity import weights_identity
 from tasks.cluster import disconnect
 from tasks.context import RunContext
 from tasks.environment import prepare_environment
@@ -12,20 +16,24 @@ from tasks.tracking import start_run
 
 
 @contextmanager
-def tracked_run(config: PipelineConfig, workdir: str | None) -> Iterator[RunContext]:
-    """The surroundings of one flow run; its MLflow run ends FINISHED, FAILED or KILLED.
+def tracked_steps(config: PipelineConfig, workdir: str | None) -> Iterator[Steps]:
+    """The steps of one flow run; its MLflow run ends FINISHED, FAILED or KILLED.
 
     Args:
         config: of the experiment; logged in full.
         workdir: default `$RETRIEVAL_WORKDIR`, else `./workdir`.
+
+    Raises:
+        RetrievalError: something that the configuration names is not there.
     """
     root = prepare_environment(workdir or os.environ.get("RETRIEVAL_WORKDIR", "workdir"))
+    _check(config)
     run = start_run(str(root), config.runtime.experiment, config.name)
     run.log_config(config)
     run.log_environment()
     status = "FAILED"
     try:
-        yield RunContext(str(root), run, config.runtime)
+        yield Steps(RunContext(str(root), run, config.runtime), config)
         status = "FINISHED"
     except KeyboardInterrupt:
         status = "KILLED"
@@ -33,3 +41,11 @@ def tracked_run(config: PipelineConfig, workdir: str | None) -> Iterator[RunCont
     finally:
         run.finish(status)
         disconnect()
+
+
+def _check(config: PipelineConfig) -> None:
+    """Fail before any work starts where a name, a file or a directory is wrong."""
+    require_backbone(config.model.backbone)
+    weights_identity(config.model.weights)
+    for dataset in (config.dataset, config.training_dataset):
+        dataset_identity(dataset)

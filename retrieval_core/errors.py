@@ -54,5 +54,9 @@ class RankingError(RetrievalError):
     """A ranking cannot be scored: its shape or its queries do not fit the ground truth."""
 
 
+class DivergenceError(RetrievalError):
+    """Training has produced a loss or a descriptor that is not a number."""
+
+
 class UnsafePickleError(RetrievalError):
     """A pickle asks for something else than numbers, strings, containers and arrays."""

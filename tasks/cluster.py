@@ -1,5 +1,6 @@
 """Ray: the connection, and a pool of workers that keep their model loaded."""
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -36,10 +37,15 @@ def connect(config: RayConfig) -> None:
             num_cpus=os.cpu_count(),
             include_dashboard=False,
             log_to_driver=False,
-            logging_level="WARNING",
+            logging_level=logging.WARNING,
             object_store_memory=OBJECT_STORE_BYTES,
             _temp_dir=os.environ.get("RAY_TMPDIR"),
         )
+
+
+def resource(name: str) -> float:
+    """How much of a resource ("CPU", "GPU") the cluster has."""
+    return float(ray.cluster_resources().get(name, 0))  # type: ignore[no-untyped-call]
 
 
 def disconnect() -> None:
@@ -95,10 +101,9 @@ def _pool(config: RayConfig) -> list[Any]:
 def _pool_size(config: RayConfig) -> int:
     if config.workers:
         return config.workers
-    resources = ray.cluster_resources()
     if config.gpus_per_worker:
-        return max(1, int(resources.get("GPU", 0) / config.gpus_per_worker))
-    return max(1, int(resources.get("CPU", 1)))
+        return max(1, int(resource("GPU") / config.gpus_per_worker))
+    return max(1, int(resource("CPU")))
 
 
 def _device() -> str:

@@ -1,7 +1,7 @@
 """Stage: k-means over local descriptors of training images."""
 
 from prefect import task
-from prefect.states import State
+from prefect.client.schemas.objects import State
 
 from retrieval_core.artifacts import ArtifactRef, read_manifest
 from retrieval_core.config import CodebookConfig
@@ -18,17 +18,18 @@ def build_codebook(
     context: RunContext, config: CodebookConfig, features: ArtifactRef, seed: int
 ) -> State[ArtifactRef]:
     """Cluster the descriptors into visual words."""
+    of_features = read_manifest(features.uri)
     stage = Stage(
-        name="codebook",
+        name=f"codebook, {of_features.label}",
         kind="codebook",
-        label=f"{config.size}-words",
+        label=f"{of_features.label}-k{config.size}",
         version=VERSION,
         config={"size": config.size, "iterations": config.iterations, "seed": seed},
         inputs={"features": features},
     )
 
     def build(run: StageRun) -> Outcome:
-        total = read_manifest(features.uri).counts["local_descriptors"]
+        total = of_features.counts["local_descriptors"]
         descriptors = FeatureStore(features.uri).sample_local(total, seed)
         codebook = Codebook.train(descriptors, config.size, seed=seed, iterations=config.iterations)
         codebook.save(run.directory)

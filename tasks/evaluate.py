@@ -3,7 +3,7 @@
 from typing import Literal
 
 from prefect import task
-from prefect.states import State
+from prefect.client.schemas.objects import State
 
 from retrieval_core.artifacts import ArtifactRef, read_manifest
 from retrieval_core.config import AsmkConfig, EvaluationConfig
@@ -44,6 +44,7 @@ def evaluate(
         label=f"{model}-{descriptor}",
         version=VERSION,
         config={
+            "descriptor": descriptor,
             "evaluation": config,
             "search": asmk if descriptor == "asmk" else {},
             "seed": seed,

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from prefect import task
-from prefect.states import State
+from prefect.client.schemas.objects import State
 
 from retrieval_core.artifacts import ArtifactRef, read_manifest
 from retrieval_core.config import FeaturesConfig

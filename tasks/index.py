@@ -1,7 +1,7 @@
 """Stages: the database's descriptors become an inverted file and a vector index."""
 
 from prefect import task
-from prefect.states import State
+from prefect.client.schemas.objects import State
 
 from retrieval_core.artifacts import ArtifactRef, read_manifest
 from retrieval_core.config import AsmkConfig
@@ -20,9 +20,9 @@ def index_local(
 ) -> State[ArtifactRef]:
     """Build the ASMK inverted file of the database images."""
     stage = Stage(
-        name="inverted file",
+        name=f"inverted file, {_label(features)}",
         kind="asmk",
-        label="binary" if config.binary else "float",
+        label=f"{_label(features)}-{'binary' if config.binary else 'float'}",
         version=VERSION,
         config={"binary": config.binary, "use_idf": config.use_idf},
         inputs={"features": features, "codebook": codebook},
@@ -47,9 +47,9 @@ def index_local(
 def index_global(context: RunContext, features: ArtifactRef) -> State[ArtifactRef]:
     """Build the vector index of the database images."""
     stage = Stage(
-        name="vector index",
+        name=f"vector index, {_label(features)}",
         kind="vectors",
-        label="exact",
+        label=f"{_label(features)}-exact",
         version=VERSION,
         config={},
         inputs={"features": features},
@@ -63,6 +63,10 @@ def index_global(context: RunContext, features: ArtifactRef) -> State[ArtifactRe
         return Outcome(counts={"images": len(ids), "dimensions": vectors.shape[1]})
 
     return run_stage(context, stage, build)
+
+
+def _label(features: ArtifactRef) -> str:
+    return read_manifest(features.uri).label
 
 
 def _database_ids(features: ArtifactRef) -> list[int]:

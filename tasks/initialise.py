@@ -2,7 +2,7 @@
 
 import ray
 from prefect import task
-from prefect.states import State
+from prefect.client.schemas.objects import State
 
 from retrieval_core.artifacts import ArtifactDirectory, ArtifactRef
 from retrieval_core.config import ModelConfig, TrainingConfig

@@ -1,7 +1,7 @@
 """Stage: images and ground truth become a catalogue."""
 
 from prefect import task
-from prefect.states import State
+from prefect.client.schemas.objects import State
 
 from retrieval_core.artifacts import ArtifactRef
 from retrieval_core.config import DatasetConfig

@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable
+from typing import cast
+from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.exceptions import MissingContextError
@@ -30,7 +31,7 @@ class StageProgress:
     def __init__(self, name: str) -> None:
         self._name = name
         self._bar: TaskID | None = None
-        self._artifact = None
+        self._artifact: UUID | None = None
         self._next_update = 0.0
         if _display is not None:
             self._bar = _display.add_task(name, total=None)
@@ -51,12 +52,11 @@ class StageProgress:
     def _report(self, percent: float) -> None:
         try:
             if self._artifact is None:
-                self._artifact = create_progress_artifact(percent, description=self._name)
+                self._artifact = cast(
+                    UUID, create_progress_artifact(percent, description=self._name)
+                )
             else:
                 update_progress_artifact(self._artifact, percent)
         except MissingContextError:
             # the core of a stage may run outside a flow, as in a notebook
             logger.debug("%s: %.0f %%", self._name, percent)
-
-
-ProgressCallback = Callable[[int, int], None]

@@ -5,14 +5,14 @@ from typing import Any
 
 from prefect import task
 from prefect.artifacts import create_table_artifact
-from prefect.states import State
+from prefect.client.schemas.objects import State
 
 from retrieval_core.artifacts import ArtifactDirectory, ArtifactRef, Manifest, read_manifest
 from retrieval_core.config import PipelineConfig, dump_config
 from retrieval_core.data.catalogue import Catalogue
 from retrieval_core.evaluation.report import Scores
 from retrieval_core.search.ranking import Ranking
-from retrieval_core.visualize.inputs import ReportInputs, ScoredRanking, StageTiming
+from retrieval_core.visualize.inputs import Phase, ReportInputs, ScoredRanking, StageTiming
 from retrieval_core.visualize.report import build_report
 from tasks.context import RunContext
 from tasks.environment import describe_environment
@@ -65,12 +65,13 @@ def _report_inputs(
     config: PipelineConfig, dataset: ArtifactRef, scores: list[ArtifactRef]
 ) -> ReportInputs:
     made_of = lineage(scores)
+    history = _history(made_of)
     return ReportInputs(
         title=config.name,
         config_yaml=dump_config(config),
         catalogue=Catalogue.load(dataset.uri),
-        runs=[_scored(ref, len(scores)) for ref in scores],
-        history=_history(made_of),
+        runs=[_scored(ref, untrained_only=not history) for ref in scores],
+        history=history,
         stages=[StageTiming(_title(m), m.seconds, False, m.key) for _, m in made_of],
         excluded=list(_excluded(made_of)),
         artifacts=[ref for ref, _ in made_of],
@@ -82,15 +83,14 @@ def _title(manifest: Manifest) -> str:
     return f"{manifest.kind} {manifest.label}"
 
 
-def _scored(ref: ArtifactRef, total: int) -> ScoredRanking:
+def _scored(ref: ArtifactRef, *, untrained_only: bool) -> ScoredRanking:
     manifest = read_manifest(ref.uri)
     model = read_manifest(manifest.input("features").uri).input("model")
-    phase = "before" if "initial" not in read_manifest(model.uri).inputs else "after"
-    descriptor = manifest.label.rpartition("-")[2]
+    trained: Phase = "after" if "initial" in read_manifest(model.uri).inputs else "before"
     return ScoredRanking(
         name=manifest.label,
-        phase=phase if total > 1 else "only",
-        descriptor=descriptor,
+        phase="only" if untrained_only else trained,
+        descriptor=manifest.config["descriptor"],
         scores=Scores.from_dict(ArtifactDirectory(ref.uri).read_json("scores.json")),
         ranking=Ranking.load(ref.uri, "ranking"),
     )

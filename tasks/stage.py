@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from prefect.artifacts import create_markdown_artifact
+from prefect.client.schemas.objects import State
 from prefect.exceptions import MissingContextError
-from prefect.states import Completed, State
+from prefect.states import Completed
 from prefect.tasks import exponential_backoff
 
 from retrieval_core.artifacts import (

@@ -7,7 +7,7 @@ from typing import Any
 import ray
 import torch
 from prefect import task
-from prefect.states import State
+from prefect.client.schemas.objects import State
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
@@ -15,8 +15,9 @@ from retrieval_core.artifacts import ArtifactDirectory, ArtifactRef, read_manife
 from retrieval_core.config import RayConfig, TrainingConfig
 from retrieval_core.data.catalogue import Catalogue
 from retrieval_core.models import load_model
-from retrieval_core.training.loop import EpochReport, train
-from tasks.cluster import connect
+from retrieval_core.training.loop import train
+from retrieval_core.training.report import EpochReport
+from tasks.cluster import connect, resource
 from tasks.context import RunContext
 from tasks.relay import Relay
 from tasks.stage import STAGE_OPTIONS, Outcome, Stage, StageRun, run_stage
@@ -76,7 +77,7 @@ def _run_job(job: dict[str, Any], context: RunContext, key: str) -> None:
 
 
 def _scaling(config: RayConfig) -> ScalingConfig:
-    use_gpu = ray.cluster_resources().get("GPU", 0) >= config.training_workers
+    use_gpu = resource("GPU") >= config.training_workers
     return ScalingConfig(
         num_workers=config.training_workers, use_gpu=use_gpu, resources_per_worker={"CPU": 1}
     )

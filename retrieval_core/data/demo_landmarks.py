@@ -19,8 +19,11 @@ from retrieval_core.errors import DatasetError
 FINE_GRID_VIEWS = 5_000
 """From this many views on, photographs are cut one tile finer in each direction."""
 
-MIN_TEXTURE = 3.0
-"""Mean absolute difference of neighbouring grey values, below which a tile shows nothing."""
+MIN_TEXTURE = 0.3
+"""Share of a tile that is textured, below which it shows too little to recognise."""
+
+TEXTURE_BLOCKS, TEXTURE_CONTRAST = 6, 2.0
+"""Blocks per side of a tile; a block's mean difference of neighbouring grey values, if textured."""
 
 LONGEST_PHOTOGRAPH = 900
 """Pixels; larger photographs are shrunk, so that tiles of all have similar detail."""
@@ -134,7 +137,11 @@ def _grid(size: tuple[int, int], columns: int, rows: int) -> list[tuple[int, int
 
 def _texture(tile: Image.Image) -> float:
     grey = np.asarray(tile.convert("L"), dtype=np.float32)
-    return float(np.abs(np.diff(grey, axis=0)).mean() + np.abs(np.diff(grey, axis=1)).mean()) / 2
+    steps = np.abs(np.diff(grey, axis=0))[:, 1:] + np.abs(np.diff(grey, axis=1))[1:]
+    height, width = (side // TEXTURE_BLOCKS for side in steps.shape)
+    blocks = steps[: height * TEXTURE_BLOCKS, : width * TEXTURE_BLOCKS]
+    blocks = blocks.reshape(TEXTURE_BLOCKS, height, TEXTURE_BLOCKS, width)
+    return float((blocks.mean(axis=(1, 3)) / 2 > TEXTURE_CONTRAST).mean())
 
 
 def _both_eyes(tile: Tile) -> tuple[Tile, ...]:

@@ -123,7 +123,7 @@ def _coverage(planned: PlannedView, strength: float, generator: np.random.Genera
     if planned.role == "query":
         limits = BOXED_COVERAGE if planned.boxed else FRAMED_COVERAGE
         return float(generator.uniform(*limits))
-    smallest, largest = math.log(0.9 - 0.55 * strength), math.log(0.9 + 0.9 * strength)
+    smallest, largest = math.log(0.9 - 0.55 * strength), math.log(0.9 + 1.3 * strength)
     return math.exp(generator.uniform(smallest, largest))
 
 

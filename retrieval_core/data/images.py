@@ -69,7 +69,8 @@ def to_tensor(image: Image.Image, *, mean: Sequence[float], std: Sequence[float]
     """
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
     shift, scale = torch.tensor([list(mean), list(std)])[:, :, None, None]
-    return ((pixels - shift) / scale).contiguous()
+    normalised: torch.Tensor = (pixels - shift) / scale
+    return normalised.contiguous()
 
 
 def _read(path: str) -> bytes:

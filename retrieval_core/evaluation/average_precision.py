@@ -64,21 +64,22 @@ def mean_average_precision(
 
 
 def _trapezoids(relevance: Relevance) -> Float64:
-    found = np.cumsum(relevance.positive, axis=1)
-    rank = relevance.rank
-    before = np.where(rank == 0, 1.0, (found - 1) / np.maximum(rank, 1))
-    heights = (before + found / (rank + 1)) / 2
-    areas: Float64 = np.where(relevance.positive, heights, 0.0).sum(axis=1)
+    number, rank = relevance.number, relevance.rank
+    before = np.where(rank == 0, 1.0, number / np.maximum(rank, 1))
+    heights = (before + (number + 1) / (rank + 1)) / 2
+    areas = np.bincount(relevance.query, heights, len(relevance.positives))
     return areas / np.maximum(relevance.positives, 1)
 
 
 def _precisions(relevance: Relevance, kappas: npt.NDArray[np.int64]) -> Float64:
-    positive, rank = relevance.positive, relevance.rank
-    last = np.where(positive, rank + 1, 0).max(axis=1, initial=0)
-    missing = positive.sum(axis=1) < relevance.positives
-    precisions = np.empty((len(positive), len(kappas)))
+    query, rank = relevance.query, relevance.rank
+    count = len(relevance.positives)
+    last = np.zeros(count, np.int64)
+    np.maximum.at(last, query, rank + 1)
+    missing = np.bincount(query, minlength=count) < relevance.positives
+    precisions = np.empty((count, len(kappas)))
     for column, kappa in enumerate(kappas):
         divisor = np.where(missing, kappa, np.minimum(last, kappa))
-        hits = (positive & (rank < divisor[:, None])).sum(axis=1)
+        hits = np.bincount(query[rank < divisor[query]], minlength=count)
         precisions[:, column] = hits / np.maximum(divisor, 1)
     return precisions

@@ -53,8 +53,8 @@ def recall_at_k(
         RankingError: shapes or numbers of queries do not fit.
     """
     relevance = judge(ranks, ground_truth)
-    beyond = np.iinfo(np.int64).max
-    first = np.where(relevance.positive, relevance.rank, beyond).min(axis=1, initial=beyond)
+    first = np.full(len(relevance.positives), np.iinfo(np.int64).max)
+    np.minimum.at(first, relevance.query, relevance.rank)
     hits = (first[:, None] < np.asarray(kappas, np.int64).reshape(-1)).astype(np.float64)
     scored = relevance.positives > 0
     hits[~scored] = np.nan
@@ -65,7 +65,7 @@ def recall_at_k(
 def mean_average_precision_at_r(
     ranks: npt.ArrayLike, ground_truth: GroundTruth
 ) -> MeanAveragePrecisionAtR:
-    """Mean of precision@i over the right answers among the first R (arXiv 2003.08505, eq. 5).
+    """Mean of precision@i over the right answers among the first R (arXiv 2003.08505).
 
     R is a query's number of right answers.
 
@@ -77,9 +77,9 @@ def mean_average_precision_at_r(
         RankingError: shapes or numbers of queries do not fit.
     """
     relevance = judge(ranks, ground_truth)
-    counted = relevance.positive & (relevance.rank < relevance.positives[:, None])
-    precisions = np.cumsum(relevance.positive, axis=1) / (relevance.rank + 1)
-    sums = np.where(counted, precisions, 0.0).sum(axis=1)
+    counted = relevance.rank < relevance.positives[relevance.query]
+    precisions = np.where(counted, (relevance.number + 1) / (relevance.rank + 1), 0.0)
+    sums = np.bincount(relevance.query, precisions, len(relevance.positives))
     scored = relevance.positives > 0
     average = np.where(scored, sums / np.maximum(relevance.positives, 1), np.nan)
     return MeanAveragePrecisionAtR(

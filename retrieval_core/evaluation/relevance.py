@@ -8,27 +8,29 @@ import numpy.typing as npt
 
 from retrieval_core.errors import RankingError
 
+Int64 = npt.NDArray[np.int64]
 GroundTruth = Sequence[Mapping[str, npt.ArrayLike]]
 
 
 @dataclass(frozen=True, eq=False)
 class Relevance:
-    """Rankings as right and wrong.
+    """The right answers that rankings hold, one entry each, query after query, best first.
 
     Attributes:
-        positive: (Q, N) bool, whether the image is a right answer.
-        rank: (Q, N) int64, its position, from 0, with junk and padding left out; of junk, the
-            position that it would have had.
-        positives: (Q,) int64, right answers of each query, retrieved or not.
+        positives: (Q,) number of right answers of each query, retrieved or not.
+        query: (M,) row of the query.
+        rank: (M,) position in the ranking, from 0, with junk and padding left out.
+        number: (M,) how many right answers stand before it.
     """
 
-    positive: npt.NDArray[np.bool_]
-    rank: npt.NDArray[np.int64]
-    positives: npt.NDArray[np.int64]
+    positives: Int64
+    query: Int64
+    rank: Int64
+    number: Int64
 
 
 def judge(ranks: npt.ArrayLike, ground_truth: GroundTruth) -> Relevance:
-    """Compare rankings with the ground truth.
+    """Find the right answers in rankings.
 
     Args:
         ranks: (Q, N) whole numbers, image ids best first; -1 stands for no image.
@@ -44,16 +46,23 @@ def judge(ranks: npt.ArrayLike, ground_truth: GroundTruth) -> Relevance:
             f"ranks: expected whole numbers of shape ({len(ground_truth)}, N), "
             f"found {ids.dtype} {ids.shape}"
         )
-    positive, ignored = np.zeros(ids.shape, bool), ids == -1
-    positives = np.zeros(len(ids), np.int64)
-    for query, truth in enumerate(ground_truth):
-        right, junk = _ids(truth["ok"]), _ids(truth.get("junk", ()))
-        positive[query] = np.isin(ids[query], right)
-        ignored[query] |= np.isin(ids[query], junk)
-        positives[query] = len(right)
-    before = np.cumsum(ignored, axis=1) - ignored
-    return Relevance(positive, np.arange(ids.shape[1]) - before, positives)
+    right = [_ids(truth["ok"]) for truth in ground_truth]
+    junk = [_ids(truth.get("junk", ())) for truth in ground_truth]
+    found = [_clean_ranks(*query) for query in zip(ids.astype(np.int64), right, junk, strict=True)]
+    counts = np.array([len(rank) for rank in found], np.int64)
+    return Relevance(
+        positives=np.array([len(r) for r in right], np.int64),
+        query=np.repeat(np.arange(len(ids)), counts),
+        rank=np.concatenate([np.empty(0, np.int64), *found]),
+        number=np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts),
+    )
 
 
-def _ids(values: npt.ArrayLike) -> npt.NDArray[np.int64]:
+def _clean_ranks(ids: Int64, right: Int64, junk: Int64) -> Int64:
+    positions = np.flatnonzero(np.isin(ids, right))
+    ignored = np.flatnonzero((ids == -1) | np.isin(ids, junk))
+    return positions - np.searchsorted(ignored, positions)
+
+
+def _ids(values: npt.ArrayLike) -> Int64:
     return np.asarray(values, dtype=np.int64).reshape(-1)

@@ -1,4 +1,4 @@
-"""The revisited Oxford and Paris protocol (arXiv 1803.11285, section 3.3)."""
+"""The revisited Oxford and Paris protocol (arXiv 1803.11285)."""
 
 from collections.abc import Mapping, Sequence
 

@@ -29,10 +29,10 @@ class LocalShard:
 
     Attributes:
         image_ids: (m,) int64, ascending; an image may have no descriptor.
-        descriptors: (n, d) float32, unit norm, strongest first within an image.
+        descriptors: (n, d) float32, strongest first within an image.
         image_index: (n,) int64, position in `image_ids`, ascending.
         strengths: (n,) float32, >= 0.
-        locations: (n, 2) float32, x and y in feature cells at the feature's scale.
+        locations: (n, 2) float32, x and y as in `LocalFeatures`.
         scales: (n,) float32, factors of the image size.
     """
 

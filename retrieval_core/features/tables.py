@@ -21,9 +21,9 @@ class LocalRows:
 
     Attributes:
         image_ids: (n,) int64, ascending.
-        descriptors: (n, d) float32, unit norm; strongest first within an image.
+        descriptors: (n, d) float32, strongest first within an image.
         strengths: (n,) float32, >= 0.
-        locations: (n, 2) float32, x and y in feature cells at the feature's scale.
+        locations: (n, 2) float32, x and y as in `LocalFeatures`.
         scales: (n,) float32, factors of the image size.
     """
 
@@ -81,7 +81,7 @@ def open_shard(
         paths = [stack.enter_context(directory.writing(name)) for name in tables]
         with ExitStack() as writers:
             opened = [
-                # unit-norm floats neither repeat nor compress; image ids do nothing but
+                # floats neither repeat nor compress; image ids do nothing but repeat
                 writers.enter_context(
                     pq.ParquetWriter(p, s, compression="none", use_dictionary=["image_id"])
                 )

@@ -42,7 +42,7 @@ def aggregate(
     """Sum residuals per image and visual word, then keep their signs or their direction.
 
     A descriptor's residual is taken to each of its `multiple_assignment` nearest centroids and
-    counts for that word (ICCV 2013, equation 9; binary: section 4.2).
+    counts for that word (ASMK and, of signs, ASMK* of ICCV 2013).
 
     Args:
         codebook: visual words.

@@ -156,7 +156,7 @@ class AsmkIndex:
     def save(self, uri: str | Path) -> None:
         """Compact, then write `.npy` files, the codebook and, last, `index.json`.
 
-        An index that is already there is replaced in one step.
+        An index of the same codebook that is already there is replaced in one step.
         """
         self.compact()
         segment = self._segments[0]
@@ -255,7 +255,7 @@ class AsmkIndex:
 
 
 def _selectivity(dim: int, alpha: float, threshold: float) -> Float64:
-    """(dim + 1,) contribution of a word by Hamming distance (ICCV 2013, equations 4 and 10)."""
+    """(dim + 1,) contribution of a word by Hamming distance: the paper's selectivity function."""
     similarity = 1 - 2 * np.arange(dim + 1) / dim
     selected: Float64 = np.sign(similarity) * np.abs(similarity) ** alpha
     return np.where(similarity >= threshold, selected, 0.0)

@@ -144,12 +144,12 @@ class Codebook:
             ArtifactMismatchError: the centroids are not those that the description tells of.
         """
         directory = ArtifactDirectory(uri)
-        expected = directory.read_json(DESCRIPTION)["digest"]
         try:
+            expected = directory.read_json(DESCRIPTION)["digest"]
             content = io.BytesIO(directory.read_bytes(CENTROIDS))
             codebook = Codebook(np.load(content, allow_pickle=False))
-        except (ValueError, EOFError, IndexInputError) as error:
-            raise ArtifactError(f"{uri}/{CENTROIDS} cannot be read: {error}") from None
+        except (ValueError, EOFError, KeyError, TypeError, IndexInputError) as error:
+            raise ArtifactError(f"{uri}: the codebook cannot be read: {error!r}") from None
         if codebook.digest != expected:
             raise ArtifactMismatchError(
                 f"{uri}: {CENTROIDS} has digest {codebook.digest}, {DESCRIPTION} says {expected}"

@@ -29,10 +29,10 @@ def save_arrays(uri: str | Path, description: Mapping[str, Any], arrays: Arrays)
         arrays: by name.
     """
     directory = ArtifactDirectory(uri)
-    previous = directory.read_json(MANIFEST)["files"] if directory.exists(MANIFEST) else {}
+    previous = directory.read_json(MANIFEST) if directory.exists(MANIFEST) else {"files": {}}
     files = {name: _write(directory, name, array) for name, array in arrays.items()}
     directory.write_json(MANIFEST, {**description, "files": files})
-    for stale in set(previous.values()) - set(files.values()):
+    for stale in set(previous["files"].values()) - set(files.values()):
         directory.remove(stale)
 
 
@@ -47,8 +47,9 @@ def open_arrays(uri: str | Path, kind: str) -> tuple[dict[str, Any], Arrays]:
     """
     directory = ArtifactDirectory(uri)
     description = directory.read_json(MANIFEST)
-    if description.get("kind") != kind:
-        raise ArtifactError(f"{uri} holds an index of kind {description.get('kind')!r}, not {kind}")
+    found = description.get("kind") if isinstance(description, dict) else None
+    if found != kind:
+        raise ArtifactError(f"{uri} holds an index of kind {found!r}, not {kind!r}")
     files = description["files"]
     return description, {name: _map(directory, file) for name, file in files.items()}
 

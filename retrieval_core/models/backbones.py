@@ -44,6 +44,16 @@ def build_backbone(name: str, skip_layer: int) -> tuple[nn.Module, int]:
     return features, _channels(features)
 
 
+def require_backbone(name: str) -> None:
+    """Check a name without building the network.
+
+    Raises:
+        ConfigError: the name is neither torchvision's nor timm's.
+    """
+    if name not in torchvision.models.list_models() and not timm.is_model(name):
+        raise ConfigError(_unknown(name))
+
+
 def feature_map(features: nn.Module, images: Tensor) -> Tensor:
     """Feature maps of images, channels last in memory: up to 2.7 times as fast on a CPU."""
     output: Tensor = features(images.contiguous(memory_format=torch.channels_last))

@@ -3,11 +3,27 @@
 import hashlib
 import os
 from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
 from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.errors import CheckpointError
+
+_FILE_SUFFIXES = {".pth", ".pt", ".bin", ".tar"}
+
+
+def is_directory(path_or_url: str) -> bool:
+    """Local directories are; of what is far away, all that does not look like a checkpoint file.
+
+    Raises:
+        CheckpointError: the protocol is unknown.
+    """
+    fs, path = _locate(path_or_url)
+    if isinstance(fs, LocalFileSystem):
+        return Path(path).is_dir()
+    return PurePosixPath(urlsplit(path).path).suffix not in _FILE_SUFFIXES
 
 
 def fetch(path_or_url: str) -> Path:
@@ -22,22 +38,26 @@ def fetch(path_or_url: str) -> Path:
     Raises:
         CheckpointError: there is no such file or it cannot be had.
     """
-    try:
-        fs, path = fsspec.core.url_to_fs(path_or_url)
-        if isinstance(fs, fsspec.implementations.local.LocalFileSystem):
-            return _existing(Path(path))
-        address = hashlib.sha256(path_or_url.encode()).hexdigest()[:16]
-        name = f"{address}-{PurePosixPath(path).name}"
-        cache = ArtifactDirectory(Path(os.environ.get("RETRIEVAL_WORKDIR", "workdir"), "downloads"))
-        if not cache.exists(name):
+    fs, path = _locate(path_or_url)
+    if isinstance(fs, LocalFileSystem):
+        if not Path(path).is_file():
+            raise CheckpointError(f"no checkpoint at {path}")
+        return Path(path)
+    address = hashlib.sha256(path_or_url.encode()).hexdigest()[:16]
+    name = f"{address}-{PurePosixPath(urlsplit(path).path).name}"
+    cache = ArtifactDirectory(Path(os.environ.get("RETRIEVAL_WORKDIR", "workdir"), "downloads"))
+    if not cache.exists(name):
+        try:
             with cache.writing(name) as local:
                 fs.get_file(path, str(local))
-        return cache.local(name)
-    except (OSError, ValueError, ImportError) as error:
-        raise CheckpointError(f"cannot download {path_or_url}: {error}") from error
+        except OSError as error:
+            raise CheckpointError(f"cannot download {path_or_url}: {error}") from error
+    return cache.local(name)
 
 
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise CheckpointError(f"no checkpoint at {path}")
-    return path
+def _locate(path_or_url: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    try:
+        fs, path = fsspec.core.url_to_fs(path_or_url)
+    except (ValueError, ImportError) as error:
+        raise CheckpointError(f"cannot open {path_or_url}: {error}") from error
+    return fs, str(path)

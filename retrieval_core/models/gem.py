@@ -11,7 +11,7 @@ from retrieval_core.models.backbones import build_backbone, feature_map
 from retrieval_core.models.base import RetrievalModel
 from retrieval_core.models.pooling import build_pooling
 from retrieval_core.models.scaling import combine_scales, rescale
-from retrieval_core.models.whitening import fit_pca_whitening
+from retrieval_core.models.whitening import fit_pca_whitening, whitening_layer
 
 
 class GemNetwork(RetrievalModel):
@@ -30,7 +30,7 @@ class GemNetwork(RetrievalModel):
         pooled = config.pooled
         self.local_whitening = nn.Linear(channels, channels) if pooled.local_whitening else None
         self.pooling = build_pooling(pooled, channels)
-        self.whitening = nn.Linear(channels, config.dim or channels) if pooled.whitening else None
+        self.whitening = whitening_layer(channels, config.dim) if pooled.whitening else None
         self.global_dim = self.whitening.out_features if self.whitening else channels
 
     def forward(self, images: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from retrieval_core.config import ModelConfig
 from retrieval_core.models.base import LocalFeatures, RetrievalModel
 from retrieval_core.models.scaling import combine_scales, rescale
-from retrieval_core.models.whitening import fit_pca_whitening
+from retrieval_core.models.whitening import fit_pca_whitening, whitening_layer
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,9 @@ class LocalNetwork(RetrievalModel):
         config: of the network.
         features: backbone, (B, 3, H, W) -> (B, C, H', W').
         width: d_in, dimensions of a local feature before whitening.
+
+    Raises:
+        ConfigError: `config.dim` is more than that.
     """
 
     recompute_scale: ClassVar[bool]
@@ -58,7 +61,7 @@ class LocalNetwork(RetrievalModel):
         super().__init__()
         self.config = config
         self.features = features
-        self.whitening = nn.Linear(width, config.dim or width).requires_grad_(False)
+        self.whitening = whitening_layer(width, config.dim).requires_grad_(False)
         self.global_dim = self.local_dim = self.whitening.out_features
 
     def weighted_features(self, images: Tensor) -> WeightedFeatures:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from retrieval_core.errors import ConfigError
 
-Layout = Literal["channels_first", "channels_last", "levels", "tokens"]
+Output = Literal["map", "levels", "tokens"]
 
 
 class TimmBackbone(nn.Module):
@@ -16,28 +16,30 @@ class TimmBackbone(nn.Module):
 
     Args:
         network: the timm network.
-        layout: what the network returns: maps (B, C, H, W) or (B, H, W, C), a list of levels of
-            reduction whose last is taken, or tokens, which timm itself arranges to maps.
+        output: what it returns: a map, a list of one map (a level of reduction), or tokens, which
+            timm itself arranges to a map.
     """
 
-    def __init__(self, network: nn.Module, layout: Layout) -> None:
+    def __init__(self, network: nn.Module, output: Output) -> None:
         super().__init__()
         self.network = network
-        self.layout = layout
+        self.output = output
+        is_last = output != "tokens" and getattr(network, "output_fmt", "NCHW") == "NHWC"
+        self.order = (0, 3, 1, 2) if is_last else (0, 1, 2, 3)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) images to (B, C, H', W') feature maps."""
         network: Any = self.network
-        output: Tensor
-        if self.layout == "tokens":
-            (output,) = network.forward_intermediates(
+        maps: Tensor
+        if self.output == "tokens":
+            (maps,) = network.forward_intermediates(
                 images, indices=1, norm=True, output_fmt="NCHW", intermediates_only=True
             )
-        elif self.layout == "levels":
-            (output,) = network(images)
+        elif self.output == "levels":
+            (maps,) = network(images)
         else:
-            output = network.forward_features(images)
-        return output.permute(0, 3, 1, 2) if self.layout == "channels_last" else output
+            maps = network.forward_features(images)
+        return maps.permute(self.order)
 
 
 def timm_backbone(name: str, skip_layer: int) -> tuple[TimmBackbone, int]:
@@ -53,27 +55,22 @@ def timm_backbone(name: str, skip_layer: int) -> tuple[TimmBackbone, int]:
     Raises:
         ConfigError: the network has no feature maps or no more than `skip_layer` levels.
     """
-    if skip_layer:
-        backbone = TimmBackbone(_levels(name, skip_layer), "levels")
-    else:
-        network = _create(name, num_classes=0)
-        backbone = TimmBackbone(network, _layout(name, network))
     try:
+        if skip_layer:
+            backbone = TimmBackbone(_levels(name, skip_layer), "levels")
+        else:
+            network = _create(name, num_classes=0)
+            backbone = TimmBackbone(network, _output(name, network))
         with torch.no_grad():
             output = backbone.eval()(_example(name))
     except (AttributeError, RuntimeError, TypeError, ValueError) as error:
         raise ConfigError(f"model.backbone: {name} gives no feature maps: {error}") from error
-    if output.ndim != 4:
-        raise ConfigError(f"model.backbone: {name} gives no maps but {tuple(output.shape)}")
     return backbone, int(output.shape[1])
 
 
 def _levels(name: str, skip_layer: int) -> Any:
     """The network up to one level of reduction; what lies behind is removed where timm can."""
-    try:
-        depth = len(_create(name, features_only=True).feature_info)
-    except (AttributeError, RuntimeError) as error:
-        raise ConfigError(f"model.skip_layer: {name} has no levels: {error}") from error
+    depth = len(_create(name, features_only=True).feature_info)
     if skip_layer >= depth:
         raise ConfigError(f"model.skip_layer: {name} has {depth} levels, not {skip_layer} to drop")
     wanted = {"features_only": True, "out_indices": (depth - 1 - skip_layer,)}
@@ -84,12 +81,9 @@ def _levels(name: str, skip_layer: int) -> Any:
     return network
 
 
-def _layout(name: str, network: Any) -> Layout:
-    if getattr(network, "output_fmt", "NCHW") == "NHWC":
-        return "channels_last"
+def _output(name: str, network: Any) -> Output:
     with torch.no_grad():
-        output = network.eval().forward_features(_example(name))
-    return "tokens" if output.ndim == 3 else "channels_first"
+        return "tokens" if network.eval().forward_features(_example(name)).ndim == 3 else "map"
 
 
 def _create(name: str, **options: Any) -> Any:

@@ -7,6 +7,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
+from retrieval_core.errors import ConfigError
+
 
 @dataclass(frozen=True)
 class Whitening:
@@ -40,6 +42,17 @@ class Whitening:
         with torch.no_grad():
             layer.weight.copy_(kept)
             layer.bias.copy_(-kept @ torch.from_numpy(self.mean))
+
+
+def whitening_layer(width: int, dim: int | None) -> nn.Linear:
+    """A randomly initialised whitening of (n, width) vectors to `dim`, or to as many, dimensions.
+
+    Raises:
+        ConfigError: there are fewer dimensions than `dim`.
+    """
+    if dim is not None and dim > width:
+        raise ConfigError(f"model.dim: {dim} is more than the {width} dimensions before whitening")
+    return nn.Linear(width, dim or width)
 
 
 def fit_pca_whitening(x: ArrayLike) -> Whitening:

@@ -26,7 +26,7 @@ class EpochStatistics:
         self.images += outcome.images
         self.negatives += outcome.negatives
         self._active += outcome.active
-        self._losses.append(float(outcome.loss.detach()))
+        self._losses.append(outcome.loss.item())
         self._spreads.append(outcome.spread)
 
     @property

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from retrieval_core.data.catalogue import ImageRow
+from retrieval_core.errors import DivergenceError
 from retrieval_core.models.base import RetrievalModel
 from retrieval_core.training.reading import ImageReader
 
@@ -44,6 +45,7 @@ def global_descriptors(
 
     Raises:
         TooManyExclusionsError: as the reader does.
+        DivergenceError: a descriptor is not finite.
     """
     model.eval()
     vectors = np.zeros((len(rows), model.global_dim), dtype=np.float32)
@@ -51,6 +53,8 @@ def global_descriptors(
     for positions, images in batches(rows, reader):
         vectors[positions] = model(images.to(model.device)).float().cpu().numpy()
         found[positions] = True
+    if not np.isfinite(vectors).all():
+        raise DivergenceError("the network's global descriptors are not finite")
     return Descriptors([row for row, ok in zip(rows, found, strict=True) if ok], vectors[found])
 
 

@@ -1,5 +1,6 @@
 """One pass over an epoch's tuples."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
@@ -10,6 +11,7 @@ from torch import Tensor
 from torch.optim import Adam
 
 from retrieval_core.data.tuples import TrainingTuple
+from retrieval_core.errors import DivergenceError
 from retrieval_core.losses.roles import NEGATIVE, POSITIVE, QUERY
 from retrieval_core.models.base import RetrievalModel
 from retrieval_core.training.collapse import EpochStatistics
@@ -75,15 +77,20 @@ def train_epoch(
         batch: tuples per step.
         steps: number of steps, for the callback.
         on_step: called after every step with its number, `steps` and its mean loss.
+
+    Raises:
+        DivergenceError: the loss is not finite.
     """
     model.train()
     for step in range(1, steps + 1):
         losses = []
         for images, roles in islice(tuples, batch):
             outcome = objective([i.to(model.device) for i in images], roles.to(model.device))
+            losses.append(outcome.loss.item())
+            if not math.isfinite(losses[-1]):
+                raise DivergenceError(f"the loss is {losses[-1]} in step {step} of {steps}")
             outcome.loss.backward()  # type: ignore[no-untyped-call]
             statistics.add(outcome)
-            losses.append(float(outcome.loss.detach()))
         optimizer.step()
         optimizer.zero_grad()
         if on_step and losses:

@@ -60,6 +60,7 @@ def train(
     Raises:
         DatasetError: there are too few labels or images to form tuples.
         TooManyExclusionsError: more images are unreadable than `config.max_excluded`.
+        DivergenceError: the loss or the descriptors are not finite any more.
         CheckpointError: a checkpoint of this very training is damaged.
     """
     used = [row for row in rows if row.split in ("train", "val")]

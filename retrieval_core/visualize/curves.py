@@ -54,40 +54,68 @@ def scores_chart(points: Sequence[ScorePoint], theme: Theme) -> Figure:
     """Scores as dots with whiskers that span their bootstrap intervals.
 
     Args:
-        points: rows from top to bottom, at least one.
+        points: top to bottom, at least one; those of one label share a row.
         theme: colours; dots of before training are hollow.
     """
-    figure, (axis,) = new_figure(theme, 0.9 + 0.42 * len(points))
-    for row, point in enumerate(points):
-        color = theme.before if point.before else theme.after
-        if point.interval is not None:
-            low, high = point.interval
-            axis.plot([100 * low, 100 * high], [row, row], color=color, linewidth=2.4, alpha=0.65)
-        fill = theme.paper if point.before else color
-        axis.plot(100 * point.value, row, "o", markersize=9, color=fill, markeredgecolor=color,
-                  markeredgewidth=2)  # fmt: skip
-        axis.annotate(
-            f"{100 * point.value:.1f}", (100 * point.value, row), xytext=(0, 9),
-            textcoords="offset points", ha="center", color=theme.ink, fontsize=9,
-        )  # fmt: skip
-    axis.set_yticks(range(len(points)), [p.label for p in points], color=theme.ink)
-    axis.set_ylim(len(points) - 0.5, -0.7)
+    labels = list(dict.fromkeys(point.label for point in points))
+    compared = any(point.before for point in points)
+    figure, (axis,) = new_figure(theme, 0.9 + (0.75 if compared else 0.5) * len(labels))
+    for point in points:
+        offset = (-0.15 if point.before else 0.15) if compared else 0.0
+        _whisker(axis, theme, point, labels.index(point.label) + offset)
+    axis.set_yticks(range(len(labels)), labels, color=theme.ink)
+    axis.set_ylim(len(labels) - 0.4, -0.6)
+    axis.margins(x=0.06)
     axis.grid(axis="y", visible=False)
-    axis.set_xlabel("%", color=theme.muted, fontsize=10)
+    legend = "hollow: before training, filled: after; " if compared else ""
+    axis.set_xlabel(f"{legend}%", color=theme.muted, fontsize=10, labelpad=8)
     return figure
+
+
+def _whisker(axis: Axes, theme: Theme, point: ScorePoint, y: float) -> None:
+    color = theme.before if point.before else theme.after
+    x = 100 * point.value
+    if point.interval is not None:
+        low, high = point.interval
+        axis.plot([100 * low, 100 * high], [y, y], color=color, linewidth=2.4, alpha=0.65)
+    axis.plot(
+        x,
+        y,
+        "o",
+        markersize=9,
+        markeredgewidth=2,
+        markeredgecolor=color,
+        color=theme.paper if point.before else color,
+    )
+    # a pair's numbers stand on its outer sides, where they cannot meet
+    above = point.before or y == int(y)
+    _caption(axis, theme, (x, y), f"{x:.1f}", 9 if above else -18)
 
 
 def _line(axis: Axes, theme: Theme, x: Sequence[float], y: Sequence[float]) -> None:
     axis.plot(x, y, color=theme.after, linewidth=2, marker="o", markersize=4.5)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axis.grid(axis="x", visible=False)
-    axis.margins(y=0.18)
+    axis.margins(x=0.06, y=0.18)
 
 
 def _mark(axis: Axes, theme: Theme, point: tuple[float, float], text: str) -> None:
-    axis.plot(*point, "o", markersize=11, color="none", markeredgecolor=theme.worse,
-              markeredgewidth=2)  # fmt: skip
+    axis.plot(
+        *point, "o", markersize=11, markeredgewidth=2, markeredgecolor=theme.worse, color="none"
+    )
+    _caption(axis, theme, point, text, 11)
+
+
+def _caption(
+    axis: Axes, theme: Theme, point: tuple[float, float], text: str, offset: float
+) -> None:
+    """Text centred above a point, or below it where the offset (points) is negative."""
     axis.annotate(
-        text, point, xytext=(0, -20), textcoords="offset points", ha="center",
-        color=theme.ink, fontsize=10,
-    )  # fmt: skip
+        text,
+        point,
+        xytext=(0, offset),
+        textcoords="offset points",
+        ha="center",
+        color=theme.ink,
+        fontsize=9.5,
+    )

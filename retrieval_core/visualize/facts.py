@@ -35,6 +35,8 @@ def dataset_facts(catalogue: Catalogue) -> list[tuple[str, str]]:
     if positives:
         spread = f"{median(positives):g} (from {min(positives)} to {max(positives)})"
         facts.append(("Positives per query, median", spread))
+    if unanswerable := sum(count == 0 for count in positives):
+        facts.append(("Queries without a positive, not scored", f"{unanswerable:,}"))
     distractors = sum(not row.label for row in test)
     if distractors:
         facts.append(("Test images without a label", f"{distractors:,}"))

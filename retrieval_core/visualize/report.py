@@ -12,6 +12,7 @@ from retrieval_core.visualize.facts import dataset_facts, in_words, reasons, sta
 from retrieval_core.visualize.gallery import ranking_pictures
 from retrieval_core.visualize.inputs import Comparison, ReportInputs, comparisons
 from retrieval_core.visualize.pictures import Album, Picture
+from retrieval_core.visualize.ranking_grid import BLUE, MARKS
 from retrieval_core.visualize.scoreboard import ScoreRow, all_scores, score_points, score_rows
 from retrieval_core.visualize.theme import DARK, LIGHT
 
@@ -38,6 +39,8 @@ def build_report(inputs: ReportInputs, directory: ArtifactDirectory, *, seed: in
         inputs=inputs,
         light=LIGHT,
         dark=DARK,
+        query_color=BLUE,
+        marks=MARKS,
         rows=rows,
         runs=inputs.runs,
         compared=any(row.before is not None for row in rows),
@@ -58,7 +61,9 @@ def build_report(inputs: ReportInputs, directory: ArtifactDirectory, *, seed: in
 
 def _scores(rows: list[ScoreRow], confidence: float, album: Album) -> Picture:
     points = score_points(rows)
-    values = "; ".join(f"{p.label}: {100 * p.value:.1f}" for p in points).replace("\n", ", ")
+    values = "; ".join(
+        f"{p.label}{' before training' if p.before else ''}: {100 * p.value:.1f}" for p in points
+    ).replace("\n", ", ")
     return album.chart(
         "scores",
         partial(scores_chart, points),

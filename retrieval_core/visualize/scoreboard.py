@@ -107,9 +107,8 @@ def _row(
 
 
 def _point(comparison: Comparison, run: ScoredRanking, metric: str) -> ScorePoint:
-    phase = "" if run.phase == "only" else f", {run.phase}"
     return ScorePoint(
-        label=f"{comparison.title}\n{metric_title(metric)}{phase}",
+        label=f"{comparison.title}\n{metric_title(metric)}",
         value=run.scores.metrics[metric],
         interval=run.scores.intervals.get(metric),
         before=run.phase == "before",

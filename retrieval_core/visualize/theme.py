@@ -10,7 +10,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 WIDTH = 10.4
 """Inches; a chart fills the report's text column."""
 
-DOTS_PER_INCH = 200
+DOTS_PER_INCH = 160
 
 
 @dataclass(frozen=True)

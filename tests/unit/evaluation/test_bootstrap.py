@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from retrieval_core.errors import RankingError
-from retrieval_core.evaluation import bootstrap_difference, bootstrap_interval
 from retrieval_core.evaluation import bootstrap as module
+from retrieval_core.evaluation import bootstrap_difference, bootstrap_interval
 
 
 def test_the_interval_covers_what_the_normal_approximation_does():

@@ -1,6 +1,5 @@
 import errno
-import subprocess
-import sys
+import resource
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.features import extract_shard, is_done, plan_shards, read_report
 from retrieval_core.features import tables as tables_module
+from retrieval_core.features.tables import LocalRows, open_shard
 
 
 def extract(model, rows, config, path):
@@ -116,34 +116,22 @@ def test_an_interrupted_write_of_the_second_table_leaves_no_report(
     assert ArtifactDirectory(tmp_path / "f").names() == []
 
 
-FULL_DISK = """
-import resource, sys
-from pathlib import Path
-import numpy as np
-from retrieval_core.artifacts import ArtifactDirectory
-from retrieval_core.features.tables import LocalRows, open_shard
-
-resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-directory = ArtifactDirectory(sys.argv[1])
-n = 2_000
-floats = [np.zeros(shape, np.float32) for shape in ((n, 128), n, (n, 2), n)]
-rows = LocalRows(np.zeros(n, np.int64), *floats)
-try:
-    with open_shard(directory, 0, global_dim=8, local_dim=128) as writer:
-        writer.write(np.array([0]), np.zeros((1, 8), np.float32), rows)
-except OSError as error:
-    print("refused:", error)
-print("left:", [str(p) for p in Path(sys.argv[1]).rglob("*") if p.is_file()])
-"""
-
-
-def test_a_full_disk_leaves_nothing_half_written(tmp_path):
+@pytest.fixture
+def nearly_full_disk():
     # a limit on the size of a file fails the same write that a full disk fails
-    result = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, str(tmp_path / "f")],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "refused:" in result.stdout
-    assert "left: []" in result.stdout
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_leaves_nothing_half_written(tmp_path, nearly_full_disk):
+    n = 2_000
+    shapes = ((n, 128), n, (n, 2), n)
+    rows = LocalRows(np.zeros(n, np.int64), *(np.zeros(s, np.float32) for s in shapes))
+    with (
+        pytest.raises(OSError, match="File too large"),
+        open_shard(ArtifactDirectory(tmp_path), 0, global_dim=8, local_dim=128) as writer,
+    ):
+        writer.write(np.array([0]), np.zeros((1, 8), np.float32), rows)
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == []

@@ -1,6 +1,7 @@
 """Adding, removing, saving and refusing."""
 
 import json
+import uuid
 
 import numpy as np
 import pytest
@@ -224,6 +225,14 @@ def test_saving_again_replaces_the_index_and_leaves_nothing_behind(tmp_path):
     assert len({p.name for p in tmp_path.iterdir()}) == len(before)
 
 
+def test_an_index_lives_on_any_file_system():
+    uri = f"memory://index-{uuid.uuid4().hex}"
+    built({4: [1, 2], 2: [3]}).save(uri)
+    assert_same(AsmkIndex.open(uri), built({4: [1, 2], 2: [3]}))
+    built({7: [0]}).save(uri)
+    assert_same(AsmkIndex.open(uri), built({7: [0]}))
+
+
 def test_another_codebook_is_refused_by_both_digests(tmp_path):
     built({4: [1]}).save(tmp_path)
     other = Codebook(CODEBOOK.centroids + np.float32(0.5))
@@ -236,6 +245,10 @@ def test_another_codebook_is_refused_by_both_digests(tmp_path):
 def test_opening_names_what_is_missing(tmp_path):
     with pytest.raises(ArtifactError, match=r"index\.json"):
         AsmkIndex.open(tmp_path)
+    (tmp_path / "index.json").write_text("[]")
+    with pytest.raises(ArtifactError, match="kind None"):
+        AsmkIndex.open(tmp_path)
+    (tmp_path / "index.json").unlink()
     built({4: [1]}).save(tmp_path)
     name = json.loads((tmp_path / "index.json").read_text())["files"]["codes"]
     (tmp_path / name).write_bytes(b"")

@@ -82,9 +82,7 @@ def test_scores_follow_the_paper(draw, binary, use_idf, multiple, alpha, thresho
 def test_an_image_is_most_like_itself(draw, binary):
     _, images, index = build(draw, [20] * 8, binary=binary, use_idf=False)
     for image, descriptors in enumerate(images):
-        ids, scores = index.search(
-            descriptors, np.zeros(20, int), top_k=1, multiple_assignment=1
-        )
+        ids, scores = index.search(descriptors, np.zeros(20, int), top_k=1, multiple_assignment=1)
         assert ids.tolist() == [[image]]
         np.testing.assert_allclose(scores, 1, atol=1e-5)
 

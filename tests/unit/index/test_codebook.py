@@ -1,3 +1,4 @@
+import faiss
 import numpy as np
 import pytest
 
@@ -84,6 +85,12 @@ def test_assignment_refuses_other_dimensions_and_impossible_k(draw):
         codebook.assign(draw(1), 5)
 
 
+@pytest.mark.skipif(faiss.get_num_gpus() > 0, reason="faiss sees a GPU")
+def test_training_on_a_missing_gpu_is_refused(draw):
+    with pytest.raises(IndexInputError, match="'cuda', but faiss sees no GPU"):
+        Codebook.train(draw(9), 2, device="cuda")
+
+
 @pytest.mark.parametrize("centroids", [np.zeros((0, 4), np.float32), np.zeros(4, np.float32)])
 def test_a_codebook_has_words(centroids):
     with pytest.raises(IndexInputError, match="centroids"):
@@ -107,7 +114,7 @@ def test_loading_notices_missing_damaged_and_exchanged_files(draw, tmp_path):
     with pytest.raises(ArtifactMismatchError, match="digest"):
         Codebook.load(tmp_path)
     (tmp_path / "centroids.npy").write_bytes(b"\x93NUMPY")
-    with pytest.raises(ArtifactError, match=r"centroids\.npy cannot be read"):
+    with pytest.raises(ArtifactError, match="the codebook cannot be read"):
         Codebook.load(tmp_path)
 
 

@@ -87,5 +87,5 @@ def test_an_empty_index(draw, tmp_path):
 
 def test_an_index_of_another_kind_is_refused(draw, tmp_path):
     AsmkIndex.create(Codebook(draw(3))).save(tmp_path)
-    with pytest.raises(ArtifactError, match="'asmk', not vector"):
+    with pytest.raises(ArtifactError, match="'asmk', not 'vector'"):
         VectorIndex.open(tmp_path)

@@ -11,11 +11,15 @@ import torch
 from retrieval_core.models import load_model
 from retrieval_core.models.base import LocalFeatures
 
-LOCAL_CASES = ["how_resnet18", "how_resnet50", "fire_resnet50"]
+LOCAL_CASES = [
+    "how_resnet18",
+    "how_resnet50",
+    pytest.param("fire_resnet50", marks=pytest.mark.slow),
+]
 GLOBAL_CASES = [
-    "gem_resnet50_whiten",
+    pytest.param("gem_resnet50_whiten", marks=pytest.mark.slow),
+    pytest.param("gem_vgg16", marks=pytest.mark.slow),
     "rmac_resnet18",
-    "gem_vgg16",
     "gem_regional_resnet18",
     "mac_alexnet_local_whitening",
 ]
@@ -50,7 +54,7 @@ def test_local_network(name: str, parity_case: Callable[[str], Any], tmp_path: P
         case.image, scales=case.scales, max_features=200, global_scales=[1]
     )
 
-    assert model.config.method == name.split("_")[0]
+    assert model.config.method == name.split("_", maxsplit=1)[0]
     check_local(found, case.expected)
     assert relative_error(vectors, case.expected["global"]) < 1e-4
     assert relative_error(model(case.image), case.expected["global"]) < 1e-4

@@ -1,0 +1,83 @@
+"""Networks by name, cut to feature maps."""
+
+import pytest
+import torch
+
+from retrieval_core.errors import ConfigError
+from retrieval_core.models.backbones import build_backbone, feature_map
+
+
+@pytest.mark.parametrize(
+    ("name", "skip_layer", "channels", "stride"),
+    [
+        ("resnet18", 0, 512, 32),
+        ("vgg11_bn", 0, 512, 16),
+        ("alexnet", 0, 256, 16),
+        ("densenet121", 0, 1024, 32),
+        ("squeezenet1_1", 0, 512, 16),
+        ("mobilenet_v2", 1, 320, 32),
+        ("mobilenet_v3_small", 0, 576, 32),
+        ("efficientnet_b0", 0, 1280, 32),
+        ("resnet18d", 0, 512, 32),
+        ("resnet18d", 1, 256, 16),
+        ("tf_efficientnet_lite0", 0, 1280, 32),
+        ("tf_efficientnet_lite0", 1, 112, 16),
+        ("convnext_atto", 0, 320, 32),
+    ],
+)
+def test_maps_have_the_channels_and_the_stride(
+    name: str, skip_layer: int, channels: int, stride: int
+) -> None:
+    features, built = build_backbone(name, skip_layer)
+    with torch.no_grad():
+        maps = feature_map(features.eval(), torch.zeros(1, 3, 128, 192))
+    assert built == channels
+    assert maps.shape[:2] == (1, channels)
+    # Alexnet and squeezenet do not pad everywhere, so a cell or two is missing.
+    assert 0 <= 128 // stride - maps.shape[2] <= 2
+    assert 0 <= 192 // stride - maps.shape[3] <= 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "skip_layer", "channels"),
+    [
+        ("swin_tiny_patch4_window7_224", 0, 768),
+        ("swin_tiny_patch4_window7_224", 1, 384),
+        ("vit_tiny_patch16_224", 0, 192),
+    ],
+)
+def test_transformers_give_maps_channels_first(name: str, skip_layer: int, channels: int) -> None:
+    features, built = build_backbone(name, skip_layer)
+    with torch.no_grad():
+        maps = feature_map(features.eval(), torch.zeros(1, 3, 224, 288))
+    assert built == maps.shape[1] == channels
+    assert maps.shape[2] < maps.shape[3]
+
+
+def test_dropped_levels_hold_no_parameters() -> None:
+    for name in ("tf_efficientnet_lite0", "resnet18d"):
+        whole, _ = build_backbone(name, 0)
+        cut, _ = build_backbone(name, 1)
+        assert len(cut.state_dict()) < len(whole.state_dict()) - 20
+
+
+def test_tensors_carry_the_official_names() -> None:
+    assert "7.1.conv2.weight" in build_backbone("resnet18", 0)[0].state_dict()
+    assert "10.weight" in build_backbone("alexnet", 0)[0].state_dict()
+
+
+def test_unknown_name_suggests_close_ones() -> None:
+    with pytest.raises(ConfigError, match=r"'resnet51' is neither.*resnet50"):
+        build_backbone("resnet51", 0)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet18d"])
+def test_skipping_everything_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=name):
+        build_backbone(name, 9)
+
+
+def test_network_without_maps_is_refused() -> None:
+    with pytest.raises(ConfigError, match="crossvit_tiny_240 gives no feature maps"):
+        build_backbone("crossvit_tiny_240", 0)
