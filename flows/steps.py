@@ -48,7 +48,7 @@ class Steps:
         test = self._submit(prepare, self.config.dataset)
         if self.config.training_dataset == self.config.dataset:
             return Datasets(test, test)
-        return Datasets(test, self._submit(prepare, self.config.training_dataset))
+        return Datasets(test, self._submit(prepare, self.config.training_dataset, ("train",)))
 
     def networks(self, datasets: Datasets) -> list[Future]:
         """The network before and, if there are epochs, after training."""

@@ -5,47 +5,56 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.result import FlowResult
-from retrieval_core.artifacts import ArtifactRef, Manifest, read_manifest
+from retrieval_core.artifacts import ArtifactRef, read_manifest
 from retrieval_core.config import DatasetConfig
 from retrieval_core.search.images import Answer
+from tasks.lineage import training_of
 from tasks.stage import REUSED
 
-HEADLINE = ("map_easy", "map_medium", "map_hard", "map", "map_over_labels")
+HEADLINE = ("map_easy", "map_medium", "map_hard", "map", "map_over_labels", "recall@1")
 
 
 def print_summary(console: Console, result: FlowResult) -> None:
     """Print the scores (if any), the seconds of each stage, and where everything is."""
     if result.artifacts.get("scores"):
-        console.print(scores_table([read_manifest(r.uri) for r in result.artifacts["scores"]]))
+        console.print(scores_table(result.artifacts["scores"]))
     console.print(stages_table(result))
     console.print(addresses_table(result))
 
 
-def scores_table(manifests: list[Manifest]) -> Table:
-    """mAP in percent, one row per ranking."""
-    names = [n for n in HEADLINE if any(n in m.metrics for m in manifests)]
-    recalls = sorted({n for m in manifests for n in m.metrics if n.startswith("recall@")})[:1]
+def scores_table(scores: list[ArtifactRef]) -> Table:
+    """Scores in percent, one row per network and descriptor."""
+    manifests = [read_manifest(ref.uri) for ref in scores]
+    known = {name for manifest in manifests for name in manifest.metrics}
+    names = [name for name in HEADLINE if name in known]
+    if "map_medium" in names:
+        names.remove("map")
     table = Table(box=box.SIMPLE_HEAVY, title="scores, %")
-    table.add_column("network and descriptor")
-    for name in (*names, *recalls):
+    table.add_column("network")
+    table.add_column("descriptor")
+    for name in names:
         table.add_column(name.replace("map", "mAP").replace("_", " "), justify="right")
-    for manifest in manifests:
-        values = (manifest.metrics.get(n) for n in (*names, *recalls))
-        table.add_row(manifest.label, *("" if v is None else f"{100 * v:.1f}" for v in values))
+    for ref, manifest in zip(scores, manifests, strict=True):
+        values = (manifest.metrics.get(name) for name in names)
+        cells = ("" if value is None else f"{100 * value:.1f}" for value in values)
+        table.add_row(training_of(ref), manifest.config["descriptor"], *cells)
     return table
 
 
 def stages_table(result: FlowResult) -> Table:
-    """Every stage of the run, its seconds, and whether it was reused and why."""
+    """Every stage of the run, its seconds, and whether it was reused."""
     table = Table(box=box.SIMPLE_HEAVY, title="stages")
     table.add_column("stage")
     table.add_column("seconds", justify="right")
     table.add_column("")
-    for run in result.run.children():
-        tags = run.data.tags
+    runs = [run.data.tags for run in result.run.children()]
+    for tags in runs:
         reused = tags.get("reused") == "true"
-        seconds = f"({tags['seconds']})" if reused else tags.get("seconds", "")
-        table.add_row(tags.get("stage", ""), seconds, REUSED if reused else "")
+        seconds = float(tags.get("seconds", 0))
+        cells = (f"({seconds:.1f})", "reused") if reused else (f"{seconds:.1f}", "")
+        table.add_row(tags.get("stage", ""), *cells)
+    if any(tags.get("reused") == "true" for tags in runs):
+        table.caption = REUSED
     return table
 
 

@@ -8,6 +8,7 @@ from retrieval_core.config import CodebookConfig
 from retrieval_core.features.store import FeatureStore
 from retrieval_core.index import Codebook
 from tasks.context import RunContext
+from tasks.lineage import training_of
 from tasks.stage import STAGE_OPTIONS, Outcome, Stage, StageRun, run_stage
 
 VERSION = 1
@@ -20,7 +21,7 @@ def build_codebook(
     """Cluster the descriptors into visual words."""
     of_features = read_manifest(features.uri)
     stage = Stage(
-        name=f"codebook, {of_features.label}",
+        name=f"codebook, {training_of(features)}",
         kind="codebook",
         label=f"{of_features.label}-k{config.size}",
         version=VERSION,

@@ -15,6 +15,7 @@ from retrieval_core.search.local import rank_local
 from retrieval_core.search.ranking import Ranking
 from retrieval_core.search.vector import rank_global
 from tasks.context import RunContext
+from tasks.lineage import training_of
 from tasks.stage import STAGE_OPTIONS, Outcome, Stage, StageRun, run_stage
 
 VERSION = 1
@@ -39,7 +40,7 @@ def evaluate(
     features = manifest.input("features")
     model = read_manifest(read_manifest(features.uri).input("model").uri).label
     stage = Stage(
-        name=f"evaluate {descriptor}, {model}",
+        name=f"evaluate {descriptor}, {training_of(index)}",
         kind="scores",
         label=f"{model}-{descriptor}",
         version=VERSION,

@@ -8,10 +8,12 @@ from prefect.client.schemas.objects import State
 from retrieval_core.artifacts import ArtifactRef, read_manifest
 from retrieval_core.config import FeaturesConfig
 from retrieval_core.data.catalogue import Catalogue
+from retrieval_core.errors import DatasetError
 from retrieval_core.features.shards import Shard, is_done, plan_shards
 from retrieval_core.features.store import finish
 from tasks.cluster import map_on_workers
 from tasks.context import RunContext
+from tasks.lineage import training_of
 from tasks.sampling import sample
 from tasks.stage import STAGE_OPTIONS, Outcome, Stage, StageRun, run_stage
 
@@ -30,7 +32,7 @@ def extract(
 ) -> State[ArtifactRef]:
     """Extract the test images to be indexed, or a sample of the training images."""
     stage = Stage(
-        name=f"extract {part} images, {read_manifest(model.uri).label}",
+        name=f"extract {part} images, {training_of(model)}",
         kind="feats",
         label=f"{read_manifest(model.uri).label}-s{len(config.scales)}-n{config.max_features}",
         version=VERSION,
@@ -40,6 +42,8 @@ def extract(
 
     def build(run: StageRun) -> Outcome:
         rows = sample(Catalogue.load(dataset.uri).split(part), limit, seed)
+        if not rows:
+            raise DatasetError(f"{dataset.uri} has no {part} images: training.dataset names others")
         shards = plan_shards(rows, config.shard_size)
         _extract_missing(context, config, model, shards, run)
         summary = finish(run.directory, shards, config.max_excluded)

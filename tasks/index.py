@@ -9,6 +9,7 @@ from retrieval_core.data.catalogue import Catalogue
 from retrieval_core.features.store import FeatureStore
 from retrieval_core.index import AsmkIndex, Codebook, VectorIndex
 from tasks.context import RunContext
+from tasks.lineage import training_of
 from tasks.stage import STAGE_OPTIONS, Outcome, Stage, StageRun, run_stage
 
 VERSION = 1
@@ -20,7 +21,7 @@ def index_local(
 ) -> State[ArtifactRef]:
     """Build the ASMK inverted file of the database images."""
     stage = Stage(
-        name=f"inverted file, {_label(features)}",
+        name=f"inverted file, {training_of(features)}",
         kind="asmk",
         label=f"{_label(features)}-{'binary' if config.binary else 'float'}",
         version=VERSION,
@@ -47,7 +48,7 @@ def index_local(
 def index_global(context: RunContext, features: ArtifactRef) -> State[ArtifactRef]:
     """Build the vector index of the database images."""
     stage = Stage(
-        name=f"vector index, {_label(features)}",
+        name=f"vector index, {training_of(features)}",
         kind="vectors",
         label=f"{_label(features)}-exact",
         version=VERSION,

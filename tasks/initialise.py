@@ -55,7 +55,9 @@ def _initialise(
     config: ModelConfig, training: TrainingConfig, dataset_uri: str, model_uri: str, seed: int
 ) -> WhiteningReport:
     model = build_model(config, seed=seed)
-    rows = Catalogue.load(dataset_uri).split("train")
-    report = initialise_whitening(model, rows, training, seed=seed)
+    report = WhiteningReport(images=0, vectors=0, excluded=[])
+    if model.needs_whitening:
+        rows = Catalogue.load(dataset_uri).split("train")
+        report = initialise_whitening(model, rows, training, seed=seed)
     save_model(model, ArtifactDirectory(model_uri))
     return report

@@ -5,6 +5,7 @@ from prefect.client.schemas.objects import State
 
 from retrieval_core.artifacts import ArtifactRef
 from retrieval_core.config import DatasetConfig
+from retrieval_core.data.catalogue import Split
 from retrieval_core.data.identity import dataset_identity
 from retrieval_core.data.prepare import prepare_dataset
 from tasks.context import RunContext
@@ -14,8 +15,16 @@ VERSION = 1
 
 
 @task(name="prepare", task_run_name="prepare {config.kind}", tags=["data"], **STAGE_OPTIONS)
-def prepare(context: RunContext, config: DatasetConfig) -> State[ArtifactRef]:
-    """Make or check the dataset; its key covers the images' names, sizes and times."""
+def prepare(
+    context: RunContext, config: DatasetConfig, needs: tuple[Split, ...] = ("test",)
+) -> State[ArtifactRef]:
+    """Make or check the dataset; its key covers the images' names, sizes and times.
+
+    Args:
+        context: surroundings of the run.
+        config: which dataset.
+        needs: splits that may not be empty.
+    """
     stage = Stage(
         name=f"prepare {config.kind}",
         kind="dataset",
@@ -26,7 +35,7 @@ def prepare(context: RunContext, config: DatasetConfig) -> State[ArtifactRef]:
     )
 
     def build(run: StageRun) -> Outcome:
-        prepared = prepare_dataset(config, run.directory, progress=run.progress)
+        prepared = prepare_dataset(config, run.directory, progress=run.progress, needs=needs)
         catalogue = prepared.catalogue
         run.tracked.log_dataset(catalogue.name, prepared.digest, run.directory.uri, "all")
         run.directory.write_json("digest.json", {"sha256": prepared.digest})

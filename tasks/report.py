@@ -16,6 +16,7 @@ from retrieval_core.visualize.inputs import Phase, ReportInputs, ScoredRanking, 
 from retrieval_core.visualize.report import build_report
 from tasks.context import RunContext
 from tasks.environment import describe_environment
+from tasks.lineage import is_trained, lineage, training_of
 from tasks.stage import STAGE_OPTIONS, Outcome, Stage, StageRun, run_stage
 
 VERSION = 1
@@ -44,23 +45,6 @@ def report(
     return run_stage(context, stage, build)
 
 
-def lineage(refs: list[ArtifactRef]) -> list[tuple[ArtifactRef, Manifest]]:
-    """Artifacts and all they were made of, each once, inputs first."""
-    found: dict[str, tuple[ArtifactRef, Manifest]] = {}
-    for ref in refs:
-        _visit(ref, found)
-    return list(found.values())
-
-
-def _visit(ref: ArtifactRef, found: dict[str, tuple[ArtifactRef, Manifest]]) -> None:
-    if ref.uri in found:
-        return
-    manifest = read_manifest(ref.uri)
-    for name in manifest.inputs:
-        _visit(manifest.input(name), found)
-    found[ref.uri] = (ref, manifest)
-
-
 def _report_inputs(
     config: PipelineConfig, dataset: ArtifactRef, scores: list[ArtifactRef]
 ) -> ReportInputs:
@@ -69,10 +53,11 @@ def _report_inputs(
     return ReportInputs(
         title=config.name,
         config_yaml=dump_config(config),
+        confidence=config.evaluation.confidence,
         catalogue=Catalogue.load(dataset.uri),
         runs=[_scored(ref, untrained_only=not history) for ref in scores],
         history=history,
-        stages=[StageTiming(_title(m), m.seconds, False, m.key) for _, m in made_of],
+        stages=[StageTiming(_title(m), m.seconds, False, _amount(m)) for _, m in made_of],
         excluded=list(_excluded(made_of)),
         artifacts=[ref for ref, _ in made_of],
         environment=describe_environment(),
@@ -83,13 +68,16 @@ def _title(manifest: Manifest) -> str:
     return f"{manifest.kind} {manifest.label}"
 
 
+def _amount(manifest: Manifest) -> str:
+    return ", ".join(f"{n:,} {k.replace('_', ' ')}" for k, n in manifest.counts.items() if n)
+
+
 def _scored(ref: ArtifactRef, *, untrained_only: bool) -> ScoredRanking:
     manifest = read_manifest(ref.uri)
-    model = read_manifest(manifest.input("features").uri).input("model")
-    trained: Phase = "after" if "initial" in read_manifest(model.uri).inputs else "before"
+    phase: Phase = "after" if training_of(ref) == "trained" else "before"
     return ScoredRanking(
         name=manifest.label,
-        phase="only" if untrained_only else trained,
+        phase="only" if untrained_only else phase,
         descriptor=manifest.config["descriptor"],
         scores=Scores.from_dict(ArtifactDirectory(ref.uri).read_json("scores.json")),
         ranking=Ranking.load(ref.uri, "ranking"),
@@ -98,7 +86,7 @@ def _scored(ref: ArtifactRef, *, untrained_only: bool) -> ScoredRanking:
 
 def _history(made_of: list[tuple[ArtifactRef, Manifest]]) -> list[dict[str, Any]]:
     for ref, manifest in made_of:
-        if manifest.kind == "model" and "initial" in manifest.inputs:
+        if is_trained(manifest):
             return list(ArtifactDirectory(ref.uri).read_json("history.json"))
     return []
 

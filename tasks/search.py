@@ -7,7 +7,7 @@ from prefect import task
 
 from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.search.images import Answer, ImageSearcher
-from retrieval_core.visualize.ranking_grid import answers_grid
+from retrieval_core.visualize.answers import answers_grid
 
 
 @task(name="search", tags=["search"])

@@ -27,7 +27,7 @@ from tasks.tracking import TrackedRun, link
 
 logger = logging.getLogger(__name__)
 
-REUSED = "reused: same settings, inputs and code"
+REUSED = "reused: settings, inputs and code version have not changed (seconds of the first run)"
 
 
 @dataclass(frozen=True)

@@ -47,13 +47,12 @@ def _entries(config: FolderConfig) -> tuple[list[Entry], str]:
 
 
 def _splits(entries: Sequence[Entry], test_fraction: float) -> list[Split]:
-    known: tuple[Split, ...] = get_args(Split)
-    given = {split: split for split in known}
-    unknown = sorted({e.split for e in entries if e.split is not None and e.split not in given})
+    known: dict[str, Split] = {split: split for split in get_args(Split)}
+    unknown = sorted({e.split for e in entries if e.split is not None} - known.keys())
     if unknown:
         raise DatasetError(f"split must be one of {list(known)}, not {list_values(unknown)}")
     return [
-        _split_of(e.label, test_fraction) if e.split is None else given[e.split]  # type: ignore
+        known[e.split] if e.split is not None else _split_of(e.label, test_fraction)
         for e in entries
     ]
 

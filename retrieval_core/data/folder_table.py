@@ -4,12 +4,14 @@ import math
 import posixpath
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import fsspec
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
+from fsspec.implementations.local import LocalFileSystem
 
 from retrieval_core.data.catalogue import Box
 from retrieval_core.errors import DatasetError
@@ -153,12 +155,11 @@ def _resolve(path: str, base: str) -> str:
 
 
 def _absolute(folder: str) -> str:
-    fs, root = fsspec.core.url_to_fs(folder)
-    return str(root) if _is_local(fs) else folder
+    return folder if "://" in folder else str(Path(folder).expanduser().absolute())
 
 
 def _is_local(fs: fsspec.AbstractFileSystem) -> bool:
-    return isinstance(fs, fsspec.implementations.local.LocalFileSystem)
+    return isinstance(fs, LocalFileSystem)
 
 
 def _queries(values: list[str]) -> list[bool]:

@@ -74,7 +74,7 @@ class FeatureStore:
         names = [n for n in self._directory.names() if n.startswith("reports/shard-")]
         if not names:
             raise ArtifactError(f"{uri} holds no extracted features: it has no reports/")
-        indices = [int(Path(name).stem.removeprefix("shard-")) for name in names]
+        indices = sorted(int(Path(name).stem.removeprefix("shard-")) for name in names)
         self._reports = [read_report(self._directory, index) for index in indices]
 
     def global_descriptors(

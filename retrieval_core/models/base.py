@@ -38,12 +38,14 @@ class RetrievalModel(nn.Module):
         features: backbone, (B, 3, H, W) images to (B, C, H', W') maps.
         global_dim: D, dimensions of the global descriptor.
         local_dim: d, dimensions of a local descriptor; None where the method has none.
+        needs_whitening: whether a whitening layer still waits for `initialise_whitening`.
     """
 
     config: ModelConfig
     features: nn.Module
     global_dim: int
     local_dim: int | None
+    needs_whitening: bool = False
 
     def forward(self, images: Tensor) -> Tensor:
         """Global descriptors to train on.

@@ -72,6 +72,7 @@ def load_model(path_or_url: str | Path, *, device: str | torch.device = "cpu") -
         config, state = official.config(source), official.state
     model = _initialise(config, seed=0)
     load_state(model, state, source)
+    model.needs_whitening = False
     return model.to(device)
 
 
@@ -99,3 +100,4 @@ def _load_weights(model: RetrievalModel, source: str) -> None:
             f"{source} is a {method} checkpoint, the configuration says {model.config.method}"
         )
     load_state(model, state, source, optional=("whitening.",))
+    model.needs_whitening &= "whitening.weight" not in state

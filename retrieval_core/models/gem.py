@@ -31,6 +31,7 @@ class GemNetwork(RetrievalModel):
         self.local_whitening = nn.Linear(channels, channels) if pooled.local_whitening else None
         self.pooling = build_pooling(pooled, channels)
         self.whitening = whitening_layer(channels, config.dim) if pooled.whitening else None
+        self.needs_whitening = self.whitening is not None
         self.global_dim = self.whitening.out_features if self.whitening else channels
 
     def forward(self, images: Tensor) -> Tensor:

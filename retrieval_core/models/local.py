@@ -62,6 +62,7 @@ class LocalNetwork(RetrievalModel):
         self.config = config
         self.features = features
         self.whitening = whitening_layer(width, config.dim).requires_grad_(False)
+        self.needs_whitening = True
         self.global_dim = self.local_dim = self.whitening.out_features
 
     def weighted_features(self, images: Tensor) -> WeightedFeatures:

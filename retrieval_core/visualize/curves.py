@@ -62,7 +62,7 @@ def scores_chart(points: Sequence[ScorePoint], theme: Theme) -> Figure:
     figure, (axis,) = new_figure(theme, 0.9 + (0.75 if compared else 0.5) * len(labels))
     for point in points:
         offset = (-0.15 if point.before else 0.15) if compared else 0.0
-        _whisker(axis, theme, point, labels.index(point.label) + offset)
+        _whisker(axis, theme, point, labels.index(point.label), offset)
     axis.set_yticks(range(len(labels)), labels, color=theme.ink)
     axis.set_ylim(len(labels) - 0.4, -0.6)
     axis.margins(x=0.06)
@@ -72,9 +72,9 @@ def scores_chart(points: Sequence[ScorePoint], theme: Theme) -> Figure:
     return figure
 
 
-def _whisker(axis: Axes, theme: Theme, point: ScorePoint, y: float) -> None:
+def _whisker(axis: Axes, theme: Theme, point: ScorePoint, row: int, offset: float) -> None:
     color = theme.before if point.before else theme.after
-    x = 100 * point.value
+    x, y = 100 * point.value, row + offset
     if point.interval is not None:
         low, high = point.interval
         axis.plot([100 * low, 100 * high], [y, y], color=color, linewidth=2.4, alpha=0.65)
@@ -88,8 +88,7 @@ def _whisker(axis: Axes, theme: Theme, point: ScorePoint, y: float) -> None:
         color=theme.paper if point.before else color,
     )
     # a pair's numbers stand on its outer sides, where they cannot meet
-    above = point.before or y == int(y)
-    _caption(axis, theme, (x, y), f"{x:.1f}", 9 if above else -18)
+    _caption(axis, theme, (x, y), f"{x:.1f}", -18 if offset > 0 else 9)
 
 
 def _line(axis: Axes, theme: Theme, x: Sequence[float], y: Sequence[float]) -> None:

@@ -51,8 +51,9 @@ def stage_bars(stages: Sequence[StageTiming]) -> list[StageBar]:
 
 
 def reasons(excluded: Sequence[dict[str, Any]]) -> list[tuple[str, int]]:
-    """How many images were excluded for each reason, most frequent first."""
-    return Counter(str(entry["reason"]) for entry in excluded).most_common()
+    """How many images were excluded for each reason, most frequent first, whatever the stage."""
+    distinct = dict.fromkeys((entry["path"], str(entry["reason"])) for entry in excluded)
+    return Counter(reason for _, reason in distinct).most_common()
 
 
 def in_words(seconds: float) -> str:

@@ -59,7 +59,7 @@ class ReportInputs:
         runs: scored rankings, at least one; at most one per descriptor and phase.
         history: an `EpochReport` as a dict per epoch; empty where nothing was trained.
         stages: in the order they ran.
-        excluded: image_id, path and reason of each unusable image.
+        excluded: image_id, path, reason and, if known, stage of each unusable image.
         artifacts: that the run used or made.
         environment: git commit, versions and hardware by name.
         confidence: of the intervals, in (0, 1).
@@ -92,11 +92,13 @@ class Comparison:
 
 
 def comparisons(runs: list[ScoredRanking]) -> list[Comparison]:
-    """Runs by descriptor, local first; a descriptor without a final run is left out."""
+    """Runs by descriptor, local first; the final one of each and the one it is compared with."""
     found = []
     for descriptor in ("asmk", "global"):
         phases = {run.phase: run for run in runs if run.descriptor == descriptor}
-        final = phases.get("after") or phases.get("only")
-        if final is not None:
-            found.append(Comparison(final.descriptor, phases.get("before"), final))
+        before = phases.get("before")
+        if after := phases.get("after") or phases.get("only"):
+            found.append(Comparison(after.descriptor, before, after))
+        elif before is not None:
+            found.append(Comparison(before.descriptor, None, before))
     return found

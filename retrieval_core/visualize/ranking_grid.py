@@ -17,7 +17,12 @@ from retrieval_core.search.ranking import Ranking
 # frame colours carry white text at a contrast of 4.8 or more; the glyphs tell without colour
 BLUE, GREEN, RED, GREY = "#1f5fa8", "#00755a", "#b8410b", "#667080"
 CROSS = "\N{MULTIPLICATION SIGN}"
-MARKS = {"correct": (GREEN, "✓"), "wrong": (RED, CROSS), "junk": (GREY, "·")}
+MARKS = {
+    "correct": (GREEN, "✓"),
+    "wrong": (RED, "×"),  # noqa: RUF001 - the glyph is meant
+    "junk": (GREY, "·"),
+}
+UNJUDGED = (GREY, "")
 MAT = (128, 128, 128, 48)
 UNREADABLE = (128, 128, 128, 120)
 DECODED = 1024
@@ -32,18 +37,20 @@ class GridRow:
 
     Attributes:
         query: drawn first, cropped to its box.
-        truth: right answers of the query.
+        truth: right answers of the query; None where nobody knows.
         note: caption of the query, a few words.
         found: results, best first, with their scores.
     """
 
     query: ImageRow
-    truth: QueryTruth
+    truth: QueryTruth | None
     note: str
     found: tuple[tuple[ImageRow, float], ...]
 
     def mark(self, image_id: int) -> str:
-        """Whether a result is "correct", "wrong" or "junk"."""
+        """Whether a result is "correct", "wrong", "junk" or, without truth, "unjudged"."""
+        if self.truth is None:
+            return "unjudged"
         if image_id in self.truth.junk:
             return "junk"
         right = image_id in self.truth.easy or image_id in self.truth.hard
@@ -95,8 +102,8 @@ def ranking_grid(rows: Sequence[GridRow], *, height: int = 174) -> Image.Image:
     for line, row in enumerate(rows):
         tiles = [_tile(row.query, BLUE, row.note, height, crop=True)]
         for rank, (image, score) in enumerate(row.found, start=1):
-            color, glyph = MARKS[row.mark(image.image_id)]
-            caption = f"{glyph} {rank}   {_number(score)}"
+            color, glyph = MARKS.get(row.mark(image.image_id), UNJUDGED)
+            caption = f"{glyph} {rank}   {_number(score)}".lstrip()
             tiles.append(_tile(image, color, caption, height, crop=False))
         for column, tile in enumerate(tiles):
             # a wider gap parts the query from its results

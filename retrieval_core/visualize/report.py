@@ -75,12 +75,13 @@ def _scores(rows: list[ScoreRow], confidence: float, album: Album) -> Picture:
 def _training(inputs: ReportInputs, album: Album) -> Picture | None:
     if not inputs.history:
         return None
-    first, last = inputs.history[0], inputs.history[-1]
+    losses = [epoch["loss"] for epoch in inputs.history if epoch["loss"] is not None]
+    course = f"from {losses[0]:.4g} to {losses[-1]:.4g}" if losses else "not measured"
     return album.chart(
         "training",
         partial(training_curves, inputs.history),
         title="Training",
-        alt=f"Loss per epoch, from {first['loss']:.4g} to {last['loss']:.4g}, and validation mAP.",
+        alt=f"Loss per epoch, {course}, and validation mAP.",
     )
 
 

@@ -67,4 +67,3 @@ def test_a_killed_prefect_server_costs_at_most_the_run(finished, make_workdir, s
 
     workdir.run()
     _assert_same_rankings(workdir, undisturbed)
-

@@ -54,7 +54,7 @@ def sliver() -> bytes:
         ("gone.jpg", None, "missing"),
         ("zero.jpg", b"", "empty"),
         ("half.jpg", jpeg()[:5000], "truncated"),
-        ("header_only.jpg", jpeg()[:200], "unreadable"),
+        ("header_only.jpg", jpeg()[:200], "truncated"),
         ("page.jpg", b"<html>404 not found</html>", "unreadable"),
         ("damaged.png", b"\x89PNG\r\n\x1a\n" + bytes(100), "unreadable"),
         ("bomb.png", png_header(100_000, 100_000), "too_large"),

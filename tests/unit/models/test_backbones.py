@@ -38,7 +38,6 @@ def test_maps_have_the_channels_and_the_stride(
     assert 0 <= 192 // stride - maps.shape[3] <= 2
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "skip_layer", "channels"),
     [

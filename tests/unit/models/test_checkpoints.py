@@ -220,7 +220,11 @@ def same(features: nn.Module, weights: dict[str, Tensor]) -> bool:
 
 def test_imagenet_weights_of_the_installed_package() -> None:
     config = ModelConfig(
-        method="how", backbone="tf_efficientnet_lite0", weights="efficientnet-lite0", skip_layer=1
+        method="how",
+        backbone="tf_efficientnet_lite0",
+        weights="efficientnet-lite0",
+        skip_layer=1,
+        dim=64,
     )
     assert not same(
         build_model(config).features,

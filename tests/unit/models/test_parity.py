@@ -14,11 +14,11 @@ from retrieval_core.models.base import LocalFeatures
 LOCAL_CASES = [
     "how_resnet18",
     "how_resnet50",
-    pytest.param("fire_resnet50", marks=pytest.mark.slow),
+    "fire_resnet50",
 ]
 GLOBAL_CASES = [
-    pytest.param("gem_resnet50_whiten", marks=pytest.mark.slow),
-    pytest.param("gem_vgg16", marks=pytest.mark.slow),
+    "gem_resnet50_whiten",
+    "gem_vgg16",
     "rmac_resnet18",
     "gem_regional_resnet18",
     "mac_alexnet_local_whitening",

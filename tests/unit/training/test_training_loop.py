@@ -234,7 +234,7 @@ def test_divergence_stops_the_training(rows, tmp_path):
     config = CONFIG.model_copy(
         update={"optimizer": CONFIG.optimizer.model_copy(update={"learning_rate": 0.9})}
     )
-    with pytest.raises(DivergenceError, match="not finite|loss is nan"):
+    with pytest.raises(DivergenceError, match=r"not finite|loss is nan"):
         run(rows, tmp_path / "out", config=config)
 
 

@@ -6,6 +6,7 @@ import pytest
 from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.visualize import StageTiming, build_report
 from retrieval_core.visualize.facts import dataset_facts, in_words, stage_bars
+from retrieval_core.visualize.inputs import comparisons
 from retrieval_core.visualize.scoreboard import metric_title
 
 VOID = {"meta", "img", "source", "br", "hr", "link", "input"}
@@ -110,6 +111,20 @@ def test_more_exclusions_than_fit_are_counted(page_of, trained, make_inputs):
     text = page_of(make_inputs(trained.runs, excluded=many)).text
     assert "empty · 250" in text
     assert "50 more" in text
+
+
+def test_an_image_that_two_stages_excluded_counts_once(page_of, trained, make_inputs):
+    entry = {"image_id": 7, "path": "/photos/7.jpg", "reason": "empty"}
+    both = [{**entry, "stage": "features before"}, {**entry, "stage": "features after"}]
+    text = page_of(make_inputs(trained.runs, excluded=both)).text
+    assert "empty · 1" in text
+    assert "features before" in text
+
+
+def test_a_descriptor_scored_before_training_alone_is_not_compared(make_run):
+    (found,) = comparisons([make_run("global", "before", 3)])
+    assert found.before is None
+    assert found.final.phase == "before"
 
 
 def test_a_global_network_without_training(page_of, make_run, make_inputs):

@@ -1,0 +1,38 @@
+"""Artifacts and what they were made of."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+from retrieval_core.artifacts import ArtifactRef, Manifest, read_manifest
+
+Training = Literal["untrained", "trained"]
+
+
+def lineage(refs: Iterable[ArtifactRef]) -> list[tuple[ArtifactRef, Manifest]]:
+    """Artifacts and all that went into them, each once, inputs first."""
+    found: dict[str, tuple[ArtifactRef, Manifest]] = {}
+    for ref in refs:
+        _visit(ref, found)
+    return list(found.values())
+
+
+def training_of(ref: ArtifactRef) -> Training:
+    """Whether a network, or the network behind an artifact, was trained by the pipeline."""
+    for _, manifest in lineage([ref]):
+        if is_trained(manifest):
+            return "trained"
+    return "untrained"
+
+
+def is_trained(manifest: Manifest) -> bool:
+    """Whether an artifact is a network that training made from an initial one."""
+    return manifest.kind == "model" and "initial" in manifest.inputs
+
+
+def _visit(ref: ArtifactRef, found: dict[str, tuple[ArtifactRef, Manifest]]) -> None:
+    if ref.uri in found:
+        return
+    manifest = read_manifest(ref.uri)
+    for name in manifest.inputs:
+        _visit(manifest.input(name), found)
+    found[ref.uri] = (ref, manifest)

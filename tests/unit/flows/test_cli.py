@@ -1,0 +1,38 @@
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli import app
+
+runner = CliRunner()
+
+
+@pytest.mark.parametrize(
+    "command", [[], ["run"], ["evaluate"], ["search"], ["datasets"], ["datasets", "prepare"]]
+)
+def test_help_teaches(command):
+    result = runner.invoke(app, [*command, "--help"])
+    assert result.exit_code == 0
+    if command and command != ["datasets"]:
+        assert "Example: retrieval" in " ".join(result.output.split())
+
+
+def test_a_missing_config_is_a_usage_error():
+    result = runner.invoke(app, ["run", "nowhere.yaml"])
+    assert result.exit_code == 2
+    assert "nowhere.yaml" in result.output
+
+
+def test_a_bad_key_is_one_message_before_any_work(tmp_path):
+    config = tmp_path / "bad.yaml"
+    config.write_text("model: {bakbone: resnet50}")
+    result = runner.invoke(app, ["run", str(config), "--workdir", str(tmp_path / "w")])
+    assert result.exit_code == 2
+    assert "did you mean 'backbone'?" in result.output
+    assert not (tmp_path / "w").exists()
+
+
+def test_dataset_kinds_are_listed_with_their_settings():
+    result = runner.invoke(app, ["datasets", "list"])
+    assert result.exit_code == 0
+    assert "dataset.folder.path" in result.output
+    assert "dataset.demo.views" in result.output
