@@ -87,7 +87,7 @@ def _scored(ref: ArtifactRef, *, untrained_only: bool) -> ScoredRanking:
 def _history(made_of: list[tuple[ArtifactRef, Manifest]]) -> list[dict[str, Any]]:
     for ref, manifest in made_of:
         if is_trained(manifest):
-            return list(ArtifactDirectory(ref.uri).read_json("history.json"))
+            return list(ArtifactDirectory(ref.uri).read_json("history.json")["history"])
     return []
 
 

@@ -56,8 +56,10 @@ def train_network(
                 "relay": relay.inlet,
             }
             _run_job(job, context, stage.ref(context).key)
-        history = run.directory.read_json("history.json")
-        return Outcome(counts={"epochs": len(history) - 1}, metrics=_last_metrics(history))
+        report = run.directory.read_json("history.json")
+        counts = {"epochs": len(report["history"]) - 1, "best_epoch": report["best_epoch"]}
+        metrics = _last_metrics(report["history"])
+        return Outcome(counts=counts, metrics=metrics, excluded=report["excluded"])
 
     return run_stage(context, stage, build)
 

@@ -1,5 +1,6 @@
 """Networks from configurations and checkpoints."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -18,7 +19,13 @@ from retrieval_core.models.how import HowNetwork
 from retrieval_core.models.importers import read_official
 from retrieval_core.models.pairing import load_backbone
 
-_NETWORKS = {"how": HowNetwork, "fire": FireNetwork, "gem": GemNetwork}
+NETWORKS: dict[str, Callable[[ModelConfig], RetrievalModel]] = {
+    "how": HowNetwork,
+    "fire": FireNetwork,
+    "gem": GemNetwork,
+}
+"""Per `ModelConfig.method`, what builds its network; a new method is one more entry."""
+
 _LITE0 = "efficientnet-lite0"
 
 
@@ -79,7 +86,7 @@ def load_model(path_or_url: str | Path, *, device: str | torch.device = "cpu") -
 def _initialise(config: ModelConfig, seed: int) -> RetrievalModel:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        model = _NETWORKS[config.method](config)
+        model = NETWORKS[config.method](config)
     return model.to(memory_format=torch.channels_last).eval()
 
 

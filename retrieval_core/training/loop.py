@@ -14,6 +14,8 @@ from retrieval_core.artifacts import ArtifactDirectory, plain
 from retrieval_core.config import TrainingConfig
 from retrieval_core.data.catalogue import ImageRow
 from retrieval_core.models import RetrievalModel, save_model
+from retrieval_core.models.bundle import read_bundle
+from retrieval_core.models.checkpoints import load_state
 from retrieval_core.training.checkpoint import Checkpoints, TrainingState
 from retrieval_core.training.collapse import EpochStatistics, warn_of_collapse
 from retrieval_core.training.epoch import OnStep, prepare_tuples, train_epoch
@@ -65,6 +67,8 @@ def train(
     """
     used = [row for row in rows if row.split in ("train", "val")]
     digest = training_digest(model, used, config, seed)
+    if finished := _finished(model, directory, digest):
+        return finished
     checkpoints = Checkpoints(directory, digest)
     optimizer = build_optimizer(model, config.optimizer)
     state = checkpoints.restore(model, optimizer)
@@ -80,9 +84,10 @@ def train(
     best = select_epoch(history, config.select)
     checkpoints.load_model(best, model)
     save_model(model, directory)
-    directory.write_json(HISTORY, [asdict(report) for report in history])
+    result = TrainingReport(history, best, state.epoch if state else None, reader.excluded)
+    directory.write_json(HISTORY, {"digest": digest, **asdict(result)})
     checkpoints.clear()
-    return TrainingReport(history, best, state.epoch if state else None, reader.excluded)
+    return result
 
 
 def select_epoch(history: Sequence[EpochReport], select: Literal["best", "last"]) -> int:
@@ -108,6 +113,20 @@ def training_digest(
         "seed": seed,
     }
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _finished(
+    model: RetrievalModel, directory: ArtifactDirectory, digest: str
+) -> TrainingReport | None:
+    """The report of this very training where an earlier call completed it."""
+    if not directory.exists(HISTORY):
+        return None
+    content = directory.read_json(HISTORY)
+    if content.pop("digest") != digest:
+        return None
+    load_state(model, read_bundle(directory)[1], directory.uri)
+    history = [EpochReport(**epoch) for epoch in content["history"]]
+    return TrainingReport(**{**content, "history": history, "resumed_from": history[-1].epoch})
 
 
 def _epoch(

@@ -10,10 +10,10 @@ from torch import Tensor
 from retrieval_core.config import LossConfig
 from retrieval_core.errors import ConfigError
 from retrieval_core.losses import (
+    TUPLE_LOSSES,
     AttentionDecorrelationLoss,
-    ContrastiveLoss,
     SuperFeatureLoss,
-    TupleTripletLoss,
+    TupleLoss,
 )
 from retrieval_core.models.base import RetrievalModel
 from retrieval_core.training.descriptors import group_by_shape
@@ -55,10 +55,8 @@ def build_objective(model: RetrievalModel, config: LossConfig) -> Objective:
     Raises:
         ConfigError: kind is super_feature and the network has no super-features.
     """
-    if config.kind == "contrastive":
-        return _GlobalObjective(model, ContrastiveLoss(config.margin))
-    if config.kind == "triplet":
-        return _GlobalObjective(model, TupleTripletLoss(config.margin))
+    if config.kind in TUPLE_LOSSES:
+        return _GlobalObjective(model, TUPLE_LOSSES[config.kind](config.margin))
     if not hasattr(model, "super_features"):
         raise ConfigError(
             "training.loss.kind 'super_feature' needs a network with super-features, not "
@@ -70,7 +68,7 @@ def build_objective(model: RetrievalModel, config: LossConfig) -> Objective:
 class _GlobalObjective:
     """A tuple loss on global descriptors."""
 
-    def __init__(self, model: RetrievalModel, loss: ContrastiveLoss | TupleTripletLoss) -> None:
+    def __init__(self, model: RetrievalModel, loss: TupleLoss) -> None:
         self._model = model
         self._loss = loss
 

@@ -77,6 +77,16 @@ def test_training_learns_and_reports(rows, tmp_path):
     assert torch.equal(weights["features.1.running_mean"], start["features.1.running_mean"])
 
 
+def test_a_finished_training_is_not_done_again(rows, tmp_path):
+    first, weights, _ = run(rows, tmp_path)
+    again, same, epochs = run(rows, tmp_path)
+    assert epochs == []
+    assert again == replace(first, resumed_from=first.history[-1].epoch)
+    assert_same(weights, same)
+    other, _, epochs = run(rows, tmp_path, seed=SEED + 1)
+    assert len(epochs) == len(other.history)
+
+
 def test_directory_ends_with_the_model_and_the_history(rows, tmp_path):
     report, _, _ = run(rows, tmp_path)
     names = ["history.json", "model.json", "model.safetensors"]
@@ -85,7 +95,7 @@ def test_directory_ends_with_the_model_and_the_history(rows, tmp_path):
     )
     assert not (tmp_path / "checkpoints").exists()
     history = json.loads((tmp_path / "history.json").read_text())
-    assert history == [asdict(entry) for entry in report.history]
+    assert history["history"] == [asdict(entry) for entry in report.history]
 
 
 def test_same_seed_same_weights(rows, tmp_path):

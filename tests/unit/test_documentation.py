@@ -1,0 +1,70 @@
+"""What README and docs show is what happens."""
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+import pytest
+
+from retrieval_core.config import load_config
+from retrieval_core.data.prepare import KINDS
+from retrieval_core.losses import TUPLE_LOSSES
+from retrieval_core.models.factory import NETWORKS
+
+PROJECT = Path(__file__).parents[2]
+PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.S)
+
+
+def _blocks(page, *languages):
+    found = BLOCK.findall(page.read_text())
+    return [(language, text) for language, text in found if language in languages]
+
+
+@pytest.fixture
+def _registries():
+    """What the pages register is taken out again."""
+    saved = [(registry, dict(registry)) for registry in (KINDS, TUPLE_LOSSES, NETWORKS)]
+    yield
+    for registry, entries in saved:
+        registry.clear()
+        registry.update(entries)
+
+
+@pytest.mark.usefixtures("_registries")
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+def test_python_blocks_run_and_print_what_the_page_shows(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    printed = None
+    for language, text in _blocks(page, "python", "text"):
+        if language == "text":
+            assert printed is not None and printed.strip() == text.strip()
+            continue
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output):
+            exec(compile(text, str(page), "exec"), {"__name__": "__page__"})
+        printed = output.getvalue()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+def test_make_targets_that_pages_name_exist():
+    targets = set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.M))
+    for page in PAGES:
+        for target in re.findall(r"\bmake ([a-z][a-z-]*)", _code(page)):
+            assert target in targets, (page.name, target)
+
+
+def _code(page):
+    return "\n".join(text for _, text in _blocks(page, "bash", "console"))
+
+
+@pytest.mark.parametrize("path", sorted((PROJECT / "configs").glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_experiment_is_a_valid_configuration_named_like_its_file(path):
+    assert load_config(path).name == path.stem
