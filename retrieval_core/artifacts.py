@@ -37,7 +37,22 @@ class ArtifactRef:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What an artifact is made of; the last file written into it."""
+    """What an artifact is made of; the last file written into it.
+
+    Attributes:
+        kind: of the artifact, such as "feats".
+        key: hash of all that determines the content.
+        label: tells people what is inside.
+        version: of the stage's code.
+        config: settings that determined the content.
+        inputs: an `ArtifactRef` as a dict, by role.
+        files: size in bytes and SHA-256, by name.
+        counts: of images, descriptors, words ...
+        metrics: scores and losses.
+        notes: facts in words, such as the digest of a dataset's content.
+        excluded: one entry per input that could not be used, with its reason.
+        seconds: that the stage took.
+    """
 
     kind: str
     key: str
@@ -48,6 +63,7 @@ class Manifest:
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
     excluded: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
 

@@ -37,11 +37,11 @@ def prepare(
     def build(run: StageRun) -> Outcome:
         prepared = prepare_dataset(config, run.directory, progress=run.progress, needs=needs)
         catalogue = prepared.catalogue
-        run.tracked.log_dataset(catalogue.name, prepared.digest, run.directory.uri, "all")
-        run.directory.write_json("digest.json", {"sha256": prepared.digest})
         counts = {f"{s}_images": len(catalogue.split(s)) for s in ("train", "val", "test")}
         return Outcome(
-            counts={**counts, "queries": len(catalogue.truth)}, excluded=prepared.excluded
+            counts={**counts, "queries": len(catalogue.truth)},
+            notes={"name": catalogue.name, "digest": prepared.digest},
+            excluded=prepared.excluded,
         )
 
     return run_stage(context, stage, build)

@@ -65,12 +65,14 @@ class Outcome:
         counts: of images, descriptors, words ...
         metrics: scores and losses.
         excluded: one entry per input that could not be used, with its reason.
+        notes: facts in words, such as the digest of a dataset's content.
         pictures: file names in the artifact that are also shown in MLflow.
     """
 
     counts: dict[str, int] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     excluded: list[dict[str, Any]] = field(default_factory=list)
+    notes: dict[str, str] = field(default_factory=dict)
     pictures: list[str] = field(default_factory=list)
 
 
@@ -123,23 +125,28 @@ def run_stage(
     tracked = context.run.child(stage.name, {**link(ref), "stage": stage.name})
     try:
         if context.store.exists(ref):
-            return _reuse(stage, ref, tracked)
-        return _build(stage, ref, tracked, build)
+            manifest = _reuse(stage, ref, tracked)
+            state: State[ArtifactRef] = Completed(name="Cached", message=REUSED, data=ref)
+        else:
+            manifest = _build(stage, ref, tracked, build)
+            state = Completed(message=f"{stage.name}: {manifest.seconds:.1f} s", data=ref)
+        _log_datasets(ref, manifest, tracked, context.run)
+        tracked.finish("FINISHED")
+        return state
     except BaseException:
         tracked.finish("FAILED")
         raise
 
 
-def _reuse(stage: Stage, ref: ArtifactRef, tracked: TrackedRun) -> State[ArtifactRef]:
+def _reuse(stage: Stage, ref: ArtifactRef, tracked: TrackedRun) -> Manifest:
     manifest = read_manifest(ref.uri)
     _record(stage, manifest, tracked, reused=True)
-    tracked.finish("FINISHED")
-    return Completed(name="Cached", message=REUSED, data=ref)
+    return manifest
 
 
 def _build(
     stage: Stage, ref: ArtifactRef, tracked: TrackedRun, build: Callable[[StageRun], Outcome]
-) -> State[ArtifactRef]:
+) -> Manifest:
     run = StageRun(ArtifactDirectory(ref.uri), StageProgress(stage.name), tracked)
     start = time.perf_counter()
     try:
@@ -157,14 +164,14 @@ def _build(
             inputs={name: dict(vars(i)) for name, i in stage.inputs.items()},
             counts=outcome.counts,
             metrics=outcome.metrics,
+            notes=outcome.notes,
             excluded=outcome.excluded,
             seconds=round(time.perf_counter() - start, 3),
         ),
     )
     _record(stage, manifest, tracked, reused=False)
     tracked.log_files(run.directory, outcome.pictures)
-    tracked.finish("FINISHED")
-    return Completed(message=f"{stage.name}: {manifest.seconds:.1f} s", data=ref)
+    return manifest
 
 
 def _record(stage: Stage, manifest: Manifest, tracked: TrackedRun, *, reused: bool) -> None:
@@ -176,6 +183,19 @@ def _record(stage: Stage, manifest: Manifest, tracked: TrackedRun, *, reused: bo
         create_markdown_artifact(_describe(stage, manifest, reused), description=stage.name)
     except MissingContextError:
         logger.debug("%s runs outside a flow", stage.name)
+
+
+def _log_datasets(
+    ref: ArtifactRef, manifest: Manifest, tracked: TrackedRun, parent: TrackedRun
+) -> None:
+    """A stage has the datasets it reads as inputs; the pipeline run, those that it prepared."""
+    if manifest.kind == "dataset":
+        for run in (tracked, parent):
+            run.log_dataset(manifest.label, manifest.notes["digest"], ref.uri)
+    for name in manifest.inputs:
+        if (read := manifest.input(name)).kind == "dataset":
+            dataset = read_manifest(read.uri)
+            tracked.log_dataset(dataset.label, dataset.notes["digest"], read.uri)
 
 
 def _describe(stage: Stage, manifest: Manifest, reused: bool) -> str:

@@ -3,6 +3,7 @@
 Only the process that started a run writes to it; workers report numbers back to that process.
 """
 
+import json
 import os
 import time
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, Metric, Param, RunTag
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
 from retrieval_core.artifacts import ArtifactDirectory, ArtifactRef
@@ -19,6 +20,7 @@ from retrieval_core.config import Config, dump_config
 from tasks.environment import describe_environment
 
 PARAM_LENGTH = 6000
+MLFLOW_DIGEST_LENGTH = 36
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,10 @@ class TrackedRun:
         for name, value in environment.items():
             self.client.set_tag(self.run_id, f"environment.{name}", value)
 
-    def log_dataset(self, name: str, digest: str, uri: str, context: str) -> None:
+    def log_dataset(self, name: str, digest: str, uri: str) -> None:
         """Log a dataset as an input, with the digest of its content."""
-        dataset = Dataset(name, digest[:36], "local", uri)
-        tags = [InputTag("mlflow.data.context", context)]
-        self.client.log_inputs(self.run_id, [DatasetInput(dataset, tags)])
+        dataset = Dataset(name, digest[:MLFLOW_DIGEST_LENGTH], "local", json.dumps({"uri": uri}))
+        self.client.log_inputs(self.run_id, [DatasetInput(dataset)])
 
     def log_files(self, directory: ArtifactDirectory, names: list[str]) -> None:
         """Copy small files (pictures, tables, manifests) into the run."""

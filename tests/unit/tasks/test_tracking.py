@@ -28,7 +28,7 @@ def test_config_environment_and_dataset_are_logged(workdir):
     run = start_run(workdir, "experiment", "a")
     run.log_config(PipelineConfig(name="x"))
     run.log_environment()
-    run.log_dataset("demo", "d" * 64, "/somewhere", "all")
+    run.log_dataset("demo", "d" * 64, "/somewhere")
     run.finish("FINISHED")
     logged = _get(run)
     assert logged.data.params["training.optimizer.learning_rate"] == "3e-05"
