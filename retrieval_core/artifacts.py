@@ -5,6 +5,7 @@ temporary name and renamed; `manifest.json` comes last. Without a manifest there
 only the finished shards of an interrupted one, which the next attempt finds and keeps.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -20,10 +21,14 @@ from typing import Any
 import fsspec
 from pydantic import BaseModel
 
-from retrieval_core.errors import ArtifactError, ArtifactMismatchError
+from retrieval_core.errors import ArtifactError, ArtifactMismatchError, StorageError
 
 MANIFEST = "manifest.json"
 TEMPORARY = ".tmp-"
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# numpy and safetensors raise errors without a number
+FULL_WORDS = ("No space left", "Not enough free space", "File too large", "requested and")
 
 
 @dataclass(frozen=True)
@@ -130,7 +135,25 @@ class ArtifactDirectory:
         """A local path to write; the file appears under `name` when the block ends well.
 
         Nothing appears when the block raises, and a crash leaves only a temporary file.
+
+        Raises:
+            StorageError: the disk is full.
         """
+        try:
+            with self._temporary(name) as path:
+                yield path
+        except StorageError:
+            raise
+        except Exception as error:
+            if not _is_full(error):
+                raise
+            raise StorageError(
+                f"cannot write {self.path(name)}: {error}; make room and run again, what is "
+                "finished is kept"
+            ) from error
+
+    @contextmanager
+    def _temporary(self, name: str) -> Iterator[Path]:
         if self._is_local:
             target = Path(self.path(name))
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -189,7 +212,7 @@ class ArtifactDirectory:
             raise ArtifactError(f"{self.uri} has no file {name!r}")
         if self._is_local:
             return Path(self.path(name))
-        address = hashlib.sha256(self.path(name).encode()).hexdigest()[:16]
+        address = hashlib.sha256(self._fs.ukey(self.path(name)).encode()).hexdigest()[:16]
         cache = ArtifactDirectory(Path(tempfile.gettempdir()) / "retrieval-cache" / address)
         if not cache.exists(name):
             with cache.writing(name) as path:
@@ -332,6 +355,11 @@ def _check_file(
         )
     if verify and directory.describe(name)["sha256"] != expected["sha256"]:
         raise ArtifactError(f"{directory.uri}/{name} was altered: its SHA-256 differs")
+
+
+def _is_full(error: Exception) -> bool:
+    known = isinstance(error, OSError) and error.errno in FULL
+    return known or any(words in str(error) for words in FULL_WORDS)
 
 
 def _protocols(fs: fsspec.AbstractFileSystem) -> tuple[str, ...]:

@@ -1,5 +1,10 @@
 """The typed errors that users see; every message names the offending value and what would do."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+LISTED_EXCLUSIONS = 20
+
 
 class RetrievalError(Exception):
     """Base of every error that a user can cause or mend."""
@@ -27,7 +32,21 @@ class ImageError(RetrievalError):
 
 
 class TooManyExclusionsError(RetrievalError):
-    """More inputs were unusable than the configured share allows; lists them."""
+    """More inputs were unusable than the configured share allows; lists the first 20."""
+
+    @classmethod
+    def of(
+        cls, excluded: Sequence[Mapping[str, Any]], total: int, setting: str, allowed: float
+    ) -> "TooManyExclusionsError":
+        """The error for these entries of path and reason, naming the setting that forbids them."""
+        lines = [f"  {e['path']}: {e['reason']}" for e in excluded[:LISTED_EXCLUSIONS]]
+        if len(excluded) > LISTED_EXCLUSIONS:
+            lines.append(f"  and {len(excluded) - LISTED_EXCLUSIONS} more")
+        head = (
+            f"{len(excluded)} of {total} images cannot be used, more than "
+            f"{setting} = {allowed:g} allows:"
+        )
+        return cls("\n".join([head, *lines]))
 
 
 class CheckpointError(RetrievalError):
@@ -40,6 +59,10 @@ class ArtifactError(RetrievalError):
 
 class ArtifactMismatchError(ArtifactError):
     """An artifact was built from other inputs than those it is used with; names both keys."""
+
+
+class StorageError(RetrievalError, OSError):
+    """The disk is full; what was finished before is kept, and nothing is half written."""
 
 
 class IndexInputError(RetrievalError):

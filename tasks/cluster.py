@@ -37,7 +37,7 @@ def connect(config: RayConfig) -> None:
             num_cpus=os.cpu_count(),
             include_dashboard=False,
             log_to_driver=False,
-            logging_level=logging.WARNING,
+            logging_level=logging.ERROR,
             object_store_memory=OBJECT_STORE_BYTES,
             _temp_dir=os.environ.get("RAY_TMPDIR"),
         )

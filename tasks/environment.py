@@ -36,6 +36,7 @@ def prepare_environment(workdir: str | Path) -> Path:
         "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
         "RAY_TMPDIR": _ray_directory(root),
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_LOGGING_LEVEL": "WARNING",
         "MPLCONFIGDIR": str(root / "cache" / "matplotlib"),
         "NUMBA_CACHE_DIR": str(root / "cache" / "numba"),
     }

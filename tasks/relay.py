@@ -1,5 +1,6 @@
 """Numbers on their way from a worker process to the process that owns the MLflow run."""
 
+import contextvars
 import threading
 from collections.abc import Callable
 from types import TracebackType
@@ -20,7 +21,9 @@ class Relay:
     def __init__(self, receive: Callable[[dict[str, Any]], None]) -> None:
         self._receive = receive
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._drain, daemon=True)
+        # in the stage's context, so that its progress is known to belong to its task run
+        context = contextvars.copy_context()
+        self._thread = threading.Thread(target=context.run, args=(self._drain,), daemon=True)
         self.inlet = Queue(actor_options={"num_cpus": 0})
 
     def __enter__(self) -> Self:

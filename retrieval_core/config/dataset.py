@@ -40,6 +40,10 @@ class DatasetConfig(Config):
     demo: DemoConfig = Field(DemoConfig(), description="used when kind is demo")
     folder: FolderConfig = Field(FolderConfig(), description="used when kind is folder")
 
+    max_excluded: float = Field(
+        0.01, ge=0, le=1, description="share of missing or empty files above which it is refused"
+    )
+
     @model_validator(mode="after")
     def _folder_needs_a_path(self) -> "DatasetConfig":
         if self.kind == "folder" and not (self.folder.path or self.folder.table):

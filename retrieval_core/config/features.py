@@ -6,7 +6,8 @@ from pydantic import Field
 
 from retrieval_core.config.base import Config
 
-Scale = Annotated[float, Field(gt=0, le=4)]
+# at the smallest scale, an image of 8 pixels, the narrowest that is read, still has one
+Scale = Annotated[float, Field(ge=0.125, le=4)]
 
 
 class FeaturesConfig(Config):

@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from retrieval_core.config.base import Config
+from retrieval_core.config.features import Scale
 
 
 class CodebookConfig(Config):
@@ -11,7 +12,7 @@ class CodebookConfig(Config):
     size: int = Field(65_536, ge=2, description="number of visual words")
     iterations: int = Field(10, ge=1, le=1000, description="of k-means")
     images: int = Field(20_000, ge=1, description="training images whose descriptors are clustered")
-    scales: tuple[float, ...] = Field((1.0,), min_length=1, description="of those descriptors")
+    scales: tuple[Scale, ...] = Field((1.0,), min_length=1, description="of those descriptors")
     max_features: int = Field(1_000, ge=1, description="strongest descriptors of each")
 
 

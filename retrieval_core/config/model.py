@@ -1,6 +1,6 @@
 """Which network turns an image into descriptors."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -8,6 +8,7 @@ from retrieval_core.config.base import Config
 
 Method = Literal["how", "fire", "gem"]
 Pooling = Literal["mac", "spoc", "gem", "gemmp", "rmac"]
+Positive = Annotated[float, Field(gt=0)]
 
 
 class LitConfig(Config):
@@ -50,6 +51,6 @@ class ModelConfig(Config):
     mean: tuple[float, float, float] = Field(
         (0.485, 0.456, 0.406), description="subtracted from RGB in [0, 1]"
     )
-    std: tuple[float, float, float] = Field(
+    std: tuple[Positive, Positive, Positive] = Field(
         (0.229, 0.224, 0.225), description="divides RGB after the mean is subtracted"
     )

@@ -52,6 +52,11 @@ class TrainingConfig(Config):
     whitening_images: int = Field(
         5_000, ge=2, description="training images that initialise the whitening by PCA"
     )
+    refit_whitening: bool = Field(
+        False,
+        description="compute the PCA again from the trained network; the recipes of HOW and FIRe "
+        "keep that of the initial one",
+    )
     select: Literal["best", "last"] = Field(
         "best", description="epoch that is kept: best validation mAP (if there is a val split)"
     )

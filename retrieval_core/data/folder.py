@@ -23,7 +23,7 @@ def read_folder(config: FolderConfig) -> Catalogue:
     Raises:
         DatasetError: nothing is found, or the table contradicts itself.
     """
-    entries, source = _entries(config)
+    entries, source = read_entries(config), config.table or config.path
     if not entries:
         raise DatasetError(f"{source} has no images")
     splits = _splits(entries, config.test_fraction)
@@ -38,12 +38,16 @@ def read_folder(config: FolderConfig) -> Catalogue:
     return Catalogue(PurePosixPath(source).stem, rows, truth, revisited=False)
 
 
-def _entries(config: FolderConfig) -> tuple[list[Entry], str]:
+def is_table(config: FolderConfig) -> bool:
+    """Whether a table names the images, else a directory's listing."""
+    return bool(config.table) or config.path.lower().endswith(TABLE_SUFFIXES)
+
+
+def read_entries(config: FolderConfig) -> list[Entry]:
+    """The images as the user describes them (errors as `read_folder`)."""
     if config.table:
-        return read_table(config.table, config.path), config.table
-    if config.path.lower().endswith(TABLE_SUFFIXES):
-        return read_table(config.path), config.path
-    return scan_folder(config.path), config.path
+        return read_table(config.table, config.path)
+    return read_table(config.path) if is_table(config) else scan_folder(config.path)
 
 
 def _splits(entries: Sequence[Entry], test_fraction: float) -> list[Split]:

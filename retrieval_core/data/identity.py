@@ -2,12 +2,18 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple
 from typing import Any
 
 import fsspec
 
 from retrieval_core.config import DatasetConfig
+from retrieval_core.data.folder import is_table, read_entries
 from retrieval_core.errors import DatasetError
+
+STAT_THREADS = 16
 
 
 def dataset_identity(config: DatasetConfig) -> dict[str, Any]:
@@ -22,9 +28,29 @@ def dataset_identity(config: DatasetConfig) -> dict[str, Any]:
     section = getattr(config, config.kind).model_dump(mode="json")
     identity = {"kind": config.kind, config.kind: section}
     if config.kind == "folder":
-        places = [p for p in (config.folder.path, config.folder.table) if p]
-        identity["listing"] = [_listing_digest(place) for place in places]
+        if is_table(config.folder):
+            entries = read_entries(config.folder)
+            identity["entries"] = _digest(
+                [[*astuple(entry)[:-1], sorted(entry.junk)] for entry in entries]
+            )
+            identity["listing"] = _files_digest(entry.path for entry in entries)
+        else:
+            identity["listing"] = _listing_digest(config.folder.path)
     return identity
+
+
+def _files_digest(paths: Iterable[str]) -> str:
+    with ThreadPoolExecutor(STAT_THREADS) as pool:
+        return _digest(list(pool.map(_stamp, paths, chunksize=64)))
+
+
+def _stamp(path: str) -> list[str]:
+    try:
+        fs, address = fsspec.core.url_to_fs(path)
+        info = fs.info(address)
+    except Exception:  # prepare says what is wrong with it
+        return [path]
+    return [path, str(info["size"]), _time(info)]
 
 
 def _listing_digest(place: str) -> str:
@@ -33,7 +59,14 @@ def _listing_digest(place: str) -> str:
         raise DatasetError(f"there is nothing at {place}")
     found = fs.find(root, detail=True)
     listing = [
-        (name[len(root) :], info["size"], str(info.get("mtime") or info.get("ETag") or ""))
-        for name, info in sorted(found.items())
+        (name[len(root) :], info["size"], _time(info)) for name, info in sorted(found.items())
     ]
-    return hashlib.sha256(json.dumps(listing).encode()).hexdigest()
+    return _digest(listing)
+
+
+def _time(info: dict[str, Any]) -> str:
+    return str(info.get("mtime") or info.get("ETag") or "")
+
+
+def _digest(values: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()

@@ -79,7 +79,7 @@ def _read(path: str) -> bytes:
             content: bytes = stream.read()
     except FileNotFoundError:
         raise ImageError(path, "missing") from None
-    except OSError as error:
+    except Exception as error:  # unknown protocols, missing drivers and servers' refusals, too
         raise ImageError(path, "unreadable", str(error)) from error
     if not content:
         raise ImageError(path, "empty")

@@ -14,7 +14,7 @@ from retrieval_core.config import DatasetConfig
 from retrieval_core.data.catalogue import Catalogue, QueryTruth, Split
 from retrieval_core.data.demo import make_demo
 from retrieval_core.data.folder import read_folder
-from retrieval_core.errors import DatasetError
+from retrieval_core.errors import DatasetError, TooManyExclusionsError
 
 Progress = Callable[[int, int], None] | None
 
@@ -35,7 +35,8 @@ class PreparedDataset:
 
     Attributes:
         catalogue: images that exist, and ground truth over them.
-        excluded: images that do not: {"image_id", "path", "reason": "missing" or "empty"}.
+        excluded: images that do not: {"image_id", "path", "reason"}, the reason "missing",
+            "empty" or "unreadable".
         digest: SHA-256 of the rows, the files' sizes and the ground truth.
     """
 
@@ -61,37 +62,45 @@ def prepare_dataset(
 
     Raises:
         DatasetError: the dataset is empty, contradicts itself, or lacks what is needed.
+        TooManyExclusionsError: more files are missing or empty than `config.max_excluded`.
     """
     found = KINDS[config.kind](config, directory, progress)
     sizes = _file_sizes([row.path for row in found.rows])
     reasons = {
-        row.image_id: "missing" if size is None else "empty"
+        row.image_id: size
         for row, size in zip(found.rows, sizes, strict=True)
-        if not size
+        if isinstance(size, str)
     }
     catalogue = _without(found, reasons.keys())
     _check(catalogue, needs, len(reasons))
-    catalogue.save(directory)
     excluded = [
         {"image_id": row.image_id, "path": row.path, "reason": reasons[row.image_id]}
         for row in found.rows
         if row.image_id in reasons
     ]
-    kept = [size for size in sizes if size]
+    if len(excluded) > config.max_excluded * len(found.rows):
+        setting, allowed = "dataset.max_excluded", config.max_excluded
+        raise TooManyExclusionsError.of(excluded, len(found.rows), setting, allowed)
+    catalogue.save(directory)
+    kept = [size for size in sizes if isinstance(size, int)]
     return PreparedDataset(catalogue, excluded, _digest(catalogue, kept, directory.path("")))
 
 
-def _file_sizes(paths: Sequence[str]) -> list[int | None]:
+def _file_sizes(paths: Sequence[str]) -> list[int | str]:
     with ThreadPoolExecutor(STAT_THREADS) as pool:
         return list(pool.map(_file_size, paths, chunksize=64))
 
 
-def _file_size(path: str) -> int | None:
-    fs, address = fsspec.core.url_to_fs(path)
+def _file_size(path: str) -> int | str:
+    """Bytes, -1 where a server does not tell; or why the file cannot be used."""
     try:
-        return int(fs.info(address)["size"] or 0)
+        fs, address = fsspec.core.url_to_fs(path)
+        size = fs.info(address)["size"]
     except FileNotFoundError:
-        return None
+        return "missing"
+    except Exception:  # one address among a million: no permission, no such protocol, no answer
+        return "unreadable"
+    return "empty" if size == 0 else -1 if size is None else int(size)
 
 
 def _without(catalogue: Catalogue, gone: Any) -> Catalogue:
@@ -119,6 +128,11 @@ def _check(catalogue: Catalogue, needs: Sequence[Split], excluded: int) -> None:
         )
     if "test" in needs and not catalogue.database():
         raise DatasetError(f"{catalogue.name} has no database images in its test split{lost}")
+    if "test" in needs and not any(truth.easy or truth.hard for truth in catalogue.truth):
+        raise DatasetError(
+            f"{catalogue.name}: none of {len(catalogue.queries())} queries has a right answer "
+            f"among its {len(catalogue.database())} database images{lost}"
+        )
 
 
 def _digest(catalogue: Catalogue, sizes: Sequence[int], root: str) -> str:

@@ -1,7 +1,7 @@
 """Images of a shard become local and global descriptors on disk."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.config import FeaturesConfig
+from retrieval_core.data.catalogue import ImageRow
 from retrieval_core.data.images import to_tensor
 from retrieval_core.errors import ImageError
 from retrieval_core.features.batches import Decoded, batches_by, decode_ahead, in_windows
@@ -35,8 +36,8 @@ def extract_shard(
 ) -> ShardReport:
     """Extract a shard's descriptors, on the device of the model.
 
-    An image that cannot be read is recorded in the report and left out of the tables. The same
-    shard gives the same bytes again.
+    An image that cannot be read, or whose descriptors are not finite, is recorded in the report
+    and left out of the tables. The same shard gives the same bytes again.
 
     Args:
         model: in evaluation mode.
@@ -46,7 +47,7 @@ def extract_shard(
         threads: that decode images ahead of the network, >= 1.
 
     Raises:
-        OSError: the tables cannot be written, as when the disk is full; nothing is left behind.
+        StorageError: the disk is full; nothing is left behind.
     """
     work = _Extraction(model, config)
     started = time.perf_counter()
@@ -104,6 +105,13 @@ class _Extraction:
             found = [self._run([images[i] for i in batch]) for batch in batches]
             global_descriptors = _ordered([g for _, g in found], batches)
             local = _local_rows([f for f, _ in found if f is not None], batches, ids)
+        broken = _not_finite(ids, global_descriptors, local)
+        if len(broken):
+            rows = [item.row for item in window if item.row.image_id in broken]
+            self._exclude((row, "not_finite") for row in rows)
+            whole = ~np.isin(ids, broken)
+            ids, global_descriptors = ids[whole], global_descriptors[torch.from_numpy(whole)]
+            local = None if local is None else local.without(broken)
         with self._timed("write"):
             writer.write(ids, global_descriptors.numpy(), local)
         self.images += len(ids)
@@ -114,12 +122,17 @@ class _Extraction:
         for item in window:
             self.seconds["decode"] += item.seconds
             if isinstance(item.image, ImageError):
-                entry = {"image_id": item.row.image_id, "path": item.row.path}
-                self.excluded.append({**entry, "reason": item.image.reason})
+                self._exclude([(item.row, item.image.reason)])
             else:
                 ids.append(item.row.image_id)
                 images.append(item.image)
         return np.array(ids, np.int64), images
+
+    def _exclude(self, reasons: Iterable[tuple[ImageRow, str]]) -> None:
+        self.excluded += [
+            {"image_id": row.image_id, "path": row.path, "reason": reason}
+            for row, reason in reasons
+        ]
 
     @torch.inference_mode()
     def _run(self, images: Sequence[Image]) -> tuple[LocalFeatures | None, Tensor]:
@@ -139,6 +152,15 @@ class _Extraction:
         started = time.perf_counter()
         yield
         self.seconds[part] += time.perf_counter() - started
+
+
+def _not_finite(ids: np.ndarray, vectors: Tensor, local: LocalRows | None) -> np.ndarray:
+    """Ids of images with a descriptor that holds NaN or infinity."""
+    broken: np.ndarray = ids[~vectors.isfinite().all(dim=1).numpy()]
+    if local is not None:
+        rows = ~np.isfinite(local.descriptors).all(axis=1)
+        broken = np.union1d(broken, local.image_ids[rows])
+    return broken
 
 
 def _ordered(descriptors: Sequence[Tensor], batches: Sequence[Sequence[int]]) -> Tensor:

@@ -20,8 +20,6 @@ from retrieval_core.features.shards import (
 )
 from retrieval_core.features.tables import matrix, read_table, vector
 
-LISTED_EXCLUSIONS = 20
-
 
 @dataclass(frozen=True)
 class LocalShard:
@@ -135,13 +133,16 @@ class FeatureStore:
         drawn = np.sort(generator.choice(total, min(limit, total), replace=False, shuffle=False))
         starts = np.cumsum([0, *counts])
         cuts = np.searchsorted(drawn, starts)
-        samples = []
+        samples: NDArray[np.float32] | None = None
         for report, start, low, high in zip(
             self._reports, starts[:-1], cuts[:-1], cuts[1:], strict=True
         ):
-            table = self._local(report, ["descriptor"])
-            samples.append(matrix(table)[drawn[low:high] - start])
-        return np.concatenate(samples)
+            found = matrix(self._local(report, ["descriptor"]))
+            if samples is None:
+                # filled in place: the training images' descriptors may take half the memory
+                samples = np.empty((len(drawn), found.shape[1]), np.float32)
+            samples[low:high] = found[drawn[low:high] - start]
+        return np.empty((0, 0), np.float32) if samples is None else samples
 
     def _local_shard(
         self, report: ShardReport, selected: NDArray[np.int64], *, whole: bool
@@ -186,23 +187,13 @@ def finish(
     excluded = [entry for report in reports for entry in report.excluded]
     planned = sum(len(shard.rows) for shard in shards)
     if len(excluded) > max_excluded * planned:
-        raise TooManyExclusionsError(_explain(excluded, planned, max_excluded))
+        setting = "features.max_excluded"
+        raise TooManyExclusionsError.of(excluded, planned, setting, max_excluded)
     return FeaturesSummary(
         images=sum(report.images for report in reports),
         local_descriptors=sum(report.local_descriptors for report in reports),
         excluded=excluded,
     )
-
-
-def _explain(excluded: Sequence[dict[str, Any]], planned: int, max_excluded: float) -> str:
-    lines = [f"  {e['path']}: {e['reason']}" for e in excluded[:LISTED_EXCLUSIONS]]
-    if len(excluded) > LISTED_EXCLUSIONS:
-        lines.append(f"  and {len(excluded) - LISTED_EXCLUSIONS} more")
-    head = (
-        f"{len(excluded)} of {planned} images cannot be used, more than "
-        f"features.max_excluded = {max_excluded:g} allows:"
-    )
-    return "\n".join([head, *lines])
 
 
 def _id_array(image_ids: Iterable[int] | None) -> NDArray[np.int64] | None:

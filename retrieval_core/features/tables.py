@@ -33,6 +33,11 @@ class LocalRows:
     locations: NDArray[np.float32]
     scales: NDArray[np.float32]
 
+    def without(self, image_ids: NDArray[np.int64]) -> "LocalRows":
+        """The rows of all other images."""
+        kept = ~np.isin(self.image_ids, image_ids)
+        return LocalRows(**{name: values[kept] for name, values in vars(self).items()})
+
 
 class ShardWriter:
     """Appends to the two tables of a shard; see `open_shard`."""

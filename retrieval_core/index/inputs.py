@@ -11,6 +11,8 @@ Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 
 NO_IMAGE = -1
+# bounds what the check itself takes beside the descriptors of a whole codebook
+CHECKED_ROWS = 65_536
 
 
 def check_vectors(vectors: npt.ArrayLike, dim: int, name: str = "descriptors") -> Float32:
@@ -24,11 +26,12 @@ def check_vectors(vectors: npt.ArrayLike, dim: int, name: str = "descriptors") -
         raise IndexInputError(
             f"{name}: expected float32 of shape (n, {dim}), found {array.dtype} {array.shape}"
         )
-    finite = np.isfinite(array).all(axis=1)
-    if not finite.all():
-        row = int(np.argmin(finite))
-        bad = array[row][~np.isfinite(array[row])][0]
-        raise IndexInputError(f"{name}: row {row} holds {bad}")
+    for start in range(0, len(array), CHECKED_ROWS):
+        finite = np.isfinite(array[start : start + CHECKED_ROWS]).all(axis=1)
+        if not finite.all():
+            row = start + int(np.argmin(finite))
+            bad = array[row][~np.isfinite(array[row])][0]
+            raise IndexInputError(f"{name}: row {row} holds {bad}")
     return np.ascontiguousarray(array)
 
 

@@ -1,5 +1,6 @@
 """Convolutional networks that turn images into feature maps."""
 
+import bisect
 import difflib
 from collections.abc import Iterable
 from typing import Any
@@ -8,12 +9,16 @@ import timm
 import torch
 import torchvision
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from retrieval_core.errors import ConfigError
 from retrieval_core.models.timm_backbone import timm_backbone
 
 # Cut behind these families' last ReLU, as HOW and cirtorch do (1), or kept whole (0).
 _CUT = {"alexnet": 1, "vgg": 1, "squeezenet": 0, "mobilenet_v": 0, "efficientnet_": 0}
+
+
+LARGEST_SMALLEST_SIDE = 64
 
 
 def build_backbone(name: str, skip_layer: int) -> tuple[nn.Module, int]:
@@ -54,8 +59,29 @@ def require_backbone(name: str) -> None:
         raise ConfigError(_unknown(name))
 
 
-def feature_map(features: nn.Module, images: Tensor) -> Tensor:
-    """Feature maps of images, channels last in memory: up to 2.7 times as fast on a CPU."""
+def smallest_side(features: nn.Module) -> int:
+    """Pixels of the narrowest image that a backbone makes a feature map of, 1 to 64."""
+    sides = range(1, LARGEST_SMALLEST_SIDE)
+    return 1 + bisect.bisect_left(sides, True, key=lambda side: _has_cells(features, side))
+
+
+def feature_map(features: nn.Module, images: Tensor, smallest: int = 1) -> Tensor:
+    """Feature maps of images.
+
+    Args:
+        features: backbone.
+        images: (B, 3, H, W) float32; narrower ones than `smallest` are enlarged, as a network
+            without padding has no cell for them (a narrow crop at a small scale, say).
+        smallest: `smallest_side` of the backbone, pixels.
+
+    Returns:
+        (B, C, H', W') float32.
+    """
+    shorter = min(images.shape[2:])
+    if shorter < smallest:
+        size = [round(side * smallest / shorter) for side in images.shape[2:]]
+        images = F.interpolate(images, size, mode="bilinear", align_corners=False)
+    # channels last in memory: up to 2.7 times as fast on a CPU
     output: Tensor = features(images.contiguous(memory_format=torch.channels_last))
     return output
 
@@ -82,6 +108,14 @@ def _torchvision_layers(name: str) -> list[nn.Module] | None:
 def _channels(features: nn.Module) -> int:
     with torch.no_grad():
         return int(features.eval()(torch.zeros(1, 3, 64, 64)).shape[1])
+
+
+@torch.inference_mode()
+def _has_cells(features: nn.Module, side: int) -> bool:
+    try:
+        return bool(features(torch.zeros(1, 3, side, side)).numel())
+    except (AssertionError, RuntimeError):
+        return False
 
 
 def _unknown(name: str) -> str:

@@ -38,6 +38,8 @@ class RetrievalModel(nn.Module):
         features: backbone, (B, 3, H, W) images to (B, C, H', W') maps.
         global_dim: D, dimensions of the global descriptor.
         local_dim: d, dimensions of a local descriptor; None where the method has none.
+        smallest_side: pixels of the narrowest image that `features` takes; narrower ones are
+            enlarged for it.
         needs_whitening: whether a whitening layer still waits for `initialise_whitening`.
     """
 
@@ -45,6 +47,7 @@ class RetrievalModel(nn.Module):
     features: nn.Module
     global_dim: int
     local_dim: int | None
+    smallest_side: int = 1
     needs_whitening: bool = False
 
     def forward(self, images: Tensor) -> Tensor:

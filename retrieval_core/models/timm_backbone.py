@@ -4,7 +4,9 @@ from typing import Any, Literal
 
 import timm
 import torch
+from timm.layers.patch_embed import PatchEmbed
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from retrieval_core.errors import ConfigError
 
@@ -26,11 +28,16 @@ class TimmBackbone(nn.Module):
         self.output = output
         is_last = output != "tokens" and getattr(network, "output_fmt", "NCHW") == "NHWC"
         self.order = (0, 3, 1, 2) if is_last else (0, 1, 2, 3)
+        patches = (m.patch_size for m in network.modules() if isinstance(m, PatchEmbed))
+        self.patch: tuple[int, int] = next(patches, (1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) images to (B, C, H', W') feature maps."""
         network: Any = self.network
         maps: Tensor
+        # whole patches only: a photograph's sides are rarely multiples of them
+        (height, width), (down, across) = images.shape[2:], self.patch
+        images = F.pad(images, (0, -width % across, 0, -height % down))
         if self.output == "tokens":
             (maps,) = network.forward_intermediates(
                 images, indices=1, norm=True, output_fmt="NCHW", intermediates_only=True

@@ -25,6 +25,7 @@ from retrieval_core.training.optimizer import build_optimizer, set_learning_rate
 from retrieval_core.training.reading import ImageReader
 from retrieval_core.training.report import EpochReport, TrainingReport
 from retrieval_core.training.validation import validate
+from retrieval_core.training.whitening import initialise_whitening
 
 HISTORY = "history.json"
 
@@ -67,9 +68,10 @@ def train(
     """
     used = [row for row in rows if row.split in ("train", "val")]
     digest = training_digest(model, used, config, seed)
-    if finished := _finished(model, directory, digest):
-        return finished
     checkpoints = Checkpoints(directory, digest)
+    if finished := _finished(model, directory, digest):
+        checkpoints.clear()
+        return finished
     optimizer = build_optimizer(model, config.optimizer)
     state = checkpoints.restore(model, optimizer)
     reader = _reader(model, used, config, state)
@@ -83,6 +85,8 @@ def train(
             on_epoch(report)
     best = select_epoch(history, config.select)
     checkpoints.load_model(best, model)
+    if config.refit_whitening:
+        initialise_whitening(model, used, config, seed=seed)
     save_model(model, directory)
     result = TrainingReport(history, best, state.epoch if state else None, reader.excluded)
     directory.write_json(HISTORY, {"digest": digest, **asdict(result)})
@@ -108,7 +112,7 @@ def training_digest(
     """Sixteen hexadecimal digits of all that determines a training but its initial weights."""
     identity = {
         "model": plain(model.config),
-        "config": config.model_dump(mode="json", exclude={"threads"}),
+        "config": config.model_dump(mode="json", exclude={"threads", "max_excluded", "dataset"}),
         "rows": [asdict(row) for row in rows],
         "seed": seed,
     }

@@ -83,8 +83,5 @@ class ImageReader:
             "reason": error.reason,
         }
         if len(self._excluded) > self._max_excluded * self._total:
-            listed = "\n".join(f"{e['path']}: {e['reason']}" for e in self.excluded)
-            raise TooManyExclusionsError(
-                f"{len(self._excluded)} of {self._total} images cannot be read, more than "
-                f"{self._max_excluded:.2%}:\n{listed}"
-            )
+            setting, allowed = "training.max_excluded", self._max_excluded
+            raise TooManyExclusionsError.of(self.excluded, self._total, setting, allowed)

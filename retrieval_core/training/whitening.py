@@ -54,7 +54,7 @@ def initialise_whitening(
         progress: called with the number of finished and of all images.
 
     Raises:
-        DatasetError: there is no training image.
+        DatasetError: there is no training image, or they give fewer than two vectors.
         TooManyExclusionsError: more images are unreadable than `config.max_excluded`.
         TypeError: the network has no whitening.
     """
@@ -77,6 +77,11 @@ def initialise_whitening(
         done += len(positions)
         if progress:
             progress(done, len(drawn))
-    collected = torch.cat(kept)
+    collected = torch.cat(kept) if kept else torch.empty(0)
+    if len(collected) < 2:
+        raise DatasetError(
+            f"whitening needs two vectors at least; {done} readable of {len(drawn)} training "
+            f"images gave {len(collected)}"
+        )
     model.initialise_whitening(collected)
     return WhiteningReport(done, len(collected), reader.excluded)

@@ -7,15 +7,19 @@ import pytest
 from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.config import DatasetConfig, DemoConfig, FolderConfig
 from retrieval_core.data.catalogue import Catalogue
+from retrieval_core.data.identity import dataset_identity
 from retrieval_core.data.prepare import PreparedDataset, prepare_dataset
-from retrieval_core.errors import DatasetError
+from retrieval_core.errors import DatasetError, TooManyExclusionsError
 
 TABLE = "path,label,split\na.jpg,1,test\nb.jpg,1,test\nc.jpg,1,test\nd.jpg,2,train\n"
 
 
-def prepare(folder: Path, text: str, **options: tuple[str, ...]) -> PreparedDataset:
+def prepare(
+    folder: Path, text: str, max_excluded: float = 0.01, **options: tuple[str, ...]
+) -> PreparedDataset:
     (folder / "table.csv").write_text(text)
-    config = DatasetConfig(kind="folder", folder=FolderConfig(table=str(folder / "table.csv")))
+    table = FolderConfig(table=str(folder / "table.csv"))
+    config = DatasetConfig(kind="folder", folder=table, max_excluded=max_excluded)
     return prepare_dataset(config, ArtifactDirectory(folder / "out"), **options)  # type: ignore
 
 
@@ -35,7 +39,10 @@ def test_the_catalogue_is_saved(images: Path) -> None:
 def test_missing_and_empty_files_are_recorded(images: Path) -> None:
     (images / "a.jpg").unlink()
     (images / "d.jpg").write_bytes(b"")
-    prepared = prepare(images, TABLE)
+    with pytest.raises(TooManyExclusionsError, match=r"2 of 4 .* dataset.max_excluded = 0.01"):
+        prepare(images, TABLE)
+    assert not (images / "out").exists()
+    prepared = prepare(images, TABLE, max_excluded=0.5)
     assert prepared.excluded == [
         {"image_id": 0, "path": f"{images}/a.jpg", "reason": "missing"},
         {"image_id": 3, "path": f"{images}/d.jpg", "reason": "empty"},
@@ -58,6 +65,25 @@ def test_a_test_split_needs_queries_and_a_database(images: Path) -> None:
         prepare(images, "path,label\na.jpg,1\nb.jpg,2\n")
     with pytest.raises(DatasetError, match="no database"):
         prepare(images, "path,label,query\na.jpg,1,true\n")
+    with pytest.raises(DatasetError, match="none of 1 queries has a right answer"):
+        prepare(images, "path,label,query\na.jpg,1,true\nb.jpg,2,false\n")
+
+
+def test_an_address_of_no_known_kind_is_recorded(images: Path) -> None:
+    prepared = prepare(images, TABLE.replace("d.jpg", "nowhere://d.jpg"), max_excluded=0.5)
+    assert [entry["reason"] for entry in prepared.excluded] == ["unreadable"]
+
+
+def test_the_identity_of_a_table_follows_the_images_it_lists(images: Path) -> None:
+    (images / "sub").mkdir()
+    (images / "sub" / "table.csv").write_text("path,label\n../a.jpg,1\n../b.jpg,1\n")
+    table = FolderConfig(table=str(images / "sub" / "table.csv"))
+    config = DatasetConfig(kind="folder", folder=table)
+    before = dataset_identity(config)
+    (images / "c.jpg").write_bytes(b"not in the table")
+    assert dataset_identity(config) == before
+    (images / "a.jpg").write_bytes(b"another image")
+    assert dataset_identity(config) != before
 
 
 def test_nothing_left_says_how_much_was_lost(tmp_path: Path) -> None:

@@ -73,6 +73,27 @@ def test_unreadable_images_are_recorded(tiny_model, make_rows, config, tmp_path)
     assert read_report(directory, shard.index) == report
 
 
+@pytest.mark.parametrize("place", ["local", "global"])
+def test_images_with_broken_descriptors_are_recorded(
+    tiny_model, make_rows, config, tmp_path, place
+):
+    healthy = tiny_model.extract
+
+    def extract_with_nan(images, **options):
+        local, vectors = healthy(images, **options)
+        if images.shape[3] == 64:
+            (vectors if place == "global" else local.descriptors)[0, 0] = float("nan")
+        return local, vectors
+
+    tiny_model.extract = extract_with_nan
+    directory, _, report = extract(tiny_model, make_rows(4), config, tmp_path / "f")
+    assert [(e["image_id"], e["reason"]) for e in report.excluded] == [(10, "not_finite")]
+    for name in ("local/shard-00000.parquet", "global/shard-00000.parquet"):
+        table = pq.read_table(directory.local(name))
+        assert set(table["image_id"].to_pylist()) == {20, 30, 40}
+        assert np.isfinite(np.stack(table["descriptor"].to_pylist())).all()
+
+
 def test_a_shard_without_any_readable_image_is_still_a_shard(
     tiny_model, make_rows, config, tmp_path
 ):

@@ -3,7 +3,9 @@
 import pytest
 import torch
 
+from retrieval_core.config import ModelConfig
 from retrieval_core.errors import ConfigError
+from retrieval_core.models import build_model
 from retrieval_core.models.backbones import build_backbone, feature_map
 
 
@@ -80,3 +82,23 @@ def test_skipping_everything_is_refused(name: str) -> None:
 def test_network_without_maps_is_refused() -> None:
     with pytest.raises(ConfigError, match="crossvit_tiny_240 gives no feature maps"):
         build_backbone("crossvit_tiny_240", 0)
+
+
+@pytest.mark.parametrize("backbone", ["alexnet", "densenet121", "convnext_atto", "resnet18"])
+def test_narrow_images_have_features_at_every_scale(backbone: str) -> None:
+    model = build_model(ModelConfig(method="how", backbone=backbone, dim=8))
+    images = torch.rand(2, 3, 9, 40)
+    local, vectors = model.extract(
+        images, scales=(1.0, 0.25), max_features=50, global_scales=(1.0, 0.125)
+    )
+    assert set(local.scales.tolist()) == {1.0, 0.25}
+    assert torch.isfinite(vectors).all()
+    assert torch.isfinite(model(images)).all()
+
+
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"])
+def test_sides_need_not_be_multiples_of_patches(name: str) -> None:
+    features, _ = build_backbone(name, 0)
+    with torch.inference_mode():
+        maps = features.eval()(torch.zeros(1, 3, 83, 101))
+    assert maps.shape[2:] == ((6, 7) if name.startswith("vit") else (3, 4))

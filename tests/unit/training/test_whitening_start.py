@@ -72,3 +72,10 @@ def test_unreadable_images_are_told(rows, model):
 def test_no_training_image_is_refused(rows, model):
     with pytest.raises(DatasetError, match="train"):
         initialise_whitening(model, [r for r in rows if r.split == "val"], CONFIG, seed=0)
+
+
+def test_too_few_vectors_are_refused(rows, model):
+    Path(rows[0].path).write_bytes(b"no image")
+    tolerant = CONFIG.model_copy(update={"max_excluded": 1.0})
+    with pytest.raises(DatasetError, match="0 readable of 1 training images gave 0"):
+        initialise_whitening(model, rows[:1], tolerant, seed=0)
