@@ -103,9 +103,9 @@ def search(
     from tasks.search import search_images
 
     with _progress(), _user_errors():
-        found = find_index(index, str(root))
+        found, asmk = find_index(index, str(root))
         # the task's own function: a look-up at the shell needs no server to be started
-        answers = search_images.fn(found, images, top_k, str(output) if output else None)
+        answers = search_images.fn(found, images, top_k, str(output) if output else None, asmk)
     print_answers(console, answers)
 
 

@@ -5,7 +5,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.result import FlowResult
-from retrieval_core.artifacts import ArtifactRef, read_manifest
+from retrieval_core.artifacts import ArtifactRef, load_manifest
 from retrieval_core.config import DatasetConfig
 from retrieval_core.search.images import Answer
 from tasks.lineage import training_of
@@ -24,7 +24,7 @@ def print_summary(console: Console, result: FlowResult) -> None:
 
 def scores_table(scores: list[ArtifactRef]) -> Table:
     """Scores in percent, one row per network and descriptor."""
-    manifests = [read_manifest(ref.uri) for ref in scores]
+    manifests = [load_manifest(ref.uri) for ref in scores]
     known = {name for manifest in manifests for name in manifest.metrics}
     names = [name for name in HEADLINE if name in known]
     if "map_medium" in names:

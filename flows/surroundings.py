@@ -7,8 +7,7 @@ from contextlib import contextmanager
 from flows.steps import Steps
 from retrieval_core.config import PipelineConfig
 from retrieval_core.data.identity import dataset_identity
-from retrieval_core.models.backbones import require_backbone
-from retrieval_core.models.identity import weights_identity
+from retrieval_core.models import build_model
 from tasks.cluster import disconnect
 from tasks.context import RunContext
 from tasks.environment import prepare_environment
@@ -45,7 +44,6 @@ def tracked_steps(config: PipelineConfig, workdir: str | None) -> Iterator[Steps
 
 def _check(config: PipelineConfig) -> None:
     """Fail before any work starts where a name, a file or a directory is wrong."""
-    require_backbone(config.model.backbone)
-    weights_identity(config.model.weights)
+    build_model(config.model)
     for dataset in (config.dataset, config.training_dataset):
         dataset_identity(dataset)

@@ -324,16 +324,25 @@ def read_manifest(uri: str | Path, *, verify: bool = False) -> Manifest:
     Raises:
         ArtifactError: there is no artifact, or a file is missing or altered.
     """
+    manifest, directory = load_manifest(uri), ArtifactDirectory(uri)
+    for name, expected in manifest.files.items():
+        _check_file(directory, name, expected, verify=verify)
+    return manifest
+
+
+def load_manifest(uri: str | Path) -> Manifest:
+    """Manifest of a complete artifact whose files are not looked at.
+
+    Raises:
+        ArtifactError: there is no artifact.
+    """
     directory = ArtifactDirectory(uri)
     if not directory.exists(MANIFEST):
         raise ArtifactError(f"no artifact at {uri}: it has no {MANIFEST}")
     try:
-        manifest = Manifest(**directory.read_json(MANIFEST))
+        return Manifest(**directory.read_json(MANIFEST))
     except TypeError as error:
         raise ArtifactError(f"{uri}/{MANIFEST} is not a manifest: {error}") from None
-    for name, expected in manifest.files.items():
-        _check_file(directory, name, expected, verify=verify)
-    return manifest
 
 
 def plain(config: BaseModel | Mapping[str, Any]) -> dict[str, Any]:

@@ -4,13 +4,16 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import ray
+from ray.exceptions import RayTaskError
 from ray.util import ActorPool
 
 from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.config import FeaturesConfig, RayConfig
+from retrieval_core.errors import RetrievalError
 from retrieval_core.features.extract import extract_shard
 from retrieval_core.features.shards import Shard, ShardReport
 from retrieval_core.models import RetrievalModel, load_model
@@ -81,7 +84,19 @@ def map_on_workers(
 
     A worker that dies is started again and its item repeated, up to `SHARD_RETRIES` times.
     """
-    return iter(ActorPool(_pool(config)).map_unordered(call, list(work)))
+    with users_errors():
+        yield from ActorPool(_pool(config)).map_unordered(call, list(work))
+
+
+@contextmanager
+def users_errors() -> Iterator[None]:
+    """Raise a user's error from a worker as itself, not as Ray's wrapper with a traceback."""
+    try:
+        yield
+    except RayTaskError as error:
+        if isinstance(error.cause, RetrievalError):
+            raise error.cause from None
+        raise
 
 
 def _pool(config: RayConfig) -> list[Any]:
@@ -90,7 +105,7 @@ def _pool(config: RayConfig) -> list[Any]:
         if not _workers:
             actor = ray.remote(Worker).options(
                 num_cpus=CORES_PER_WORKER,
-                num_gpus=config.gpus_per_worker,
+                num_gpus=_gpus_per_worker(config),
                 max_restarts=-1,
                 max_task_retries=SHARD_RETRIES,
             )
@@ -101,9 +116,13 @@ def _pool(config: RayConfig) -> list[Any]:
 def _pool_size(config: RayConfig) -> int:
     if config.workers:
         return config.workers
-    if config.gpus_per_worker:
-        return max(1, int(resource("GPU") / config.gpus_per_worker))
+    if gpus := _gpus_per_worker(config):
+        return max(1, int(resource("GPU") / gpus))
     return max(1, int(resource("CPU")))
+
+
+def _gpus_per_worker(config: RayConfig) -> float:
+    return config.gpus_per_worker if resource("GPU") else 0.0
 
 
 def _device() -> str:

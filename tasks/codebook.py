@@ -3,7 +3,7 @@
 from prefect import task
 from prefect.client.schemas.objects import State
 
-from retrieval_core.artifacts import ArtifactRef, read_manifest
+from retrieval_core.artifacts import ArtifactRef, load_manifest
 from retrieval_core.config import CodebookConfig
 from retrieval_core.features.store import FeatureStore
 from retrieval_core.index import Codebook
@@ -19,7 +19,7 @@ def build_codebook(
     context: RunContext, config: CodebookConfig, features: ArtifactRef, seed: int
 ) -> State[ArtifactRef]:
     """Cluster the descriptors into visual words."""
-    of_features = read_manifest(features.uri)
+    of_features = load_manifest(features.uri)
     stage = Stage(
         name=f"codebook, {training_of(features)}",
         kind="codebook",

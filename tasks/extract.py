@@ -5,7 +5,7 @@ from typing import Literal
 from prefect import task
 from prefect.client.schemas.objects import State
 
-from retrieval_core.artifacts import ArtifactRef, read_manifest
+from retrieval_core.artifacts import ArtifactRef, load_manifest
 from retrieval_core.config import FeaturesConfig
 from retrieval_core.data.catalogue import Catalogue
 from retrieval_core.errors import DatasetError
@@ -31,12 +31,14 @@ def extract(
     seed: int = 0,
 ) -> State[ArtifactRef]:
     """Extract the test images to be indexed, or a sample of the training images."""
+    # a larger share of bad images does not change a descriptor: finished shards are kept
+    settings = config.model_dump(mode="json", exclude={"max_excluded"})
     stage = Stage(
         name=f"extract {part} images, {training_of(model)}",
         kind="feats",
-        label=f"{read_manifest(model.uri).label}-s{len(config.scales)}-n{config.max_features}",
+        label=f"{load_manifest(model.uri).label}-s{len(config.scales)}-n{config.max_features}",
         version=VERSION,
-        config={"features": config, "part": part, "limit": limit, "seed": seed},
+        config={"features": settings, "part": part, "limit": limit, "seed": seed},
         inputs={"model": model, "dataset": dataset},
     )
 

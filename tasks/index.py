@@ -3,7 +3,7 @@
 from prefect import task
 from prefect.client.schemas.objects import State
 
-from retrieval_core.artifacts import ArtifactRef, read_manifest
+from retrieval_core.artifacts import ArtifactRef, load_manifest
 from retrieval_core.config import AsmkConfig
 from retrieval_core.data.catalogue import Catalogue
 from retrieval_core.features.store import FeatureStore
@@ -35,9 +35,10 @@ def index_local(
             Codebook.load(codebook.uri), binary=config.binary, use_idf=config.use_idf
         )
         store = FeatureStore(features.uri)
-        for shard in store.local_shards(_database_ids(features)):
+        database = _database_ids(features)
+        for shard in store.local_shards(database):
             index.add(shard.image_ids, shard.descriptors, shard.image_index)
-            run.progress(len(index), len(index))
+            run.progress(len(index), len(database))
         index.save(run.directory.uri)
         return Outcome(counts={"images": len(index)})
 
@@ -67,15 +68,15 @@ def index_global(context: RunContext, features: ArtifactRef) -> State[ArtifactRe
 
 
 def _label(features: ArtifactRef) -> str:
-    return read_manifest(features.uri).label
+    return load_manifest(features.uri).label
 
 
 def _database_ids(features: ArtifactRef) -> list[int]:
-    dataset = read_manifest(features.uri).input("dataset")
+    dataset = load_manifest(features.uri).input("dataset")
     return [row.image_id for row in Catalogue.load(dataset.uri).database()]
 
 
 def _require_same_model(features: ArtifactRef, codebook: ArtifactRef) -> None:
-    model = read_manifest(features.uri).input("model")
-    trained_on = read_manifest(codebook.uri).input("features")
-    read_manifest(trained_on.uri).require_input("model", model)
+    model = load_manifest(features.uri).input("model")
+    trained_on = load_manifest(codebook.uri).input("features")
+    load_manifest(trained_on.uri).require_input("model", model)

@@ -10,7 +10,7 @@ from retrieval_core.data.catalogue import Catalogue
 from retrieval_core.models import build_model, save_model
 from retrieval_core.models.identity import weights_identity
 from retrieval_core.training.whitening import WhiteningReport, initialise_whitening
-from tasks.cluster import connect
+from tasks.cluster import connect, users_errors
 from tasks.context import RunContext
 from tasks.stage import STAGE_OPTIONS, Outcome, Stage, StageRun, run_stage
 
@@ -44,7 +44,8 @@ def initialise(
     def build(run: StageRun) -> Outcome:
         connect(context.runtime.ray)
         job = ray.remote(num_cpus=1, max_retries=2)(_initialise)
-        report = ray.get(job.remote(config, training, dataset.uri, run.directory.uri, seed))
+        with users_errors():
+            report = ray.get(job.remote(config, training, dataset.uri, run.directory.uri, seed))
         counts = {"images": report.images, "vectors": report.vectors}
         return Outcome(counts=counts, excluded=report.excluded)
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Literal
 
-from retrieval_core.artifacts import ArtifactRef, Manifest, read_manifest
+from retrieval_core.artifacts import ArtifactRef, Manifest, load_manifest
 
 Training = Literal["untrained", "trained"]
 
@@ -32,7 +32,7 @@ def is_trained(manifest: Manifest) -> bool:
 def _visit(ref: ArtifactRef, found: dict[str, tuple[ArtifactRef, Manifest]]) -> None:
     if ref.uri in found:
         return
-    manifest = read_manifest(ref.uri)
+    manifest = load_manifest(ref.uri)
     for name in manifest.inputs:
         _visit(manifest.input(name), found)
     found[ref.uri] = (ref, manifest)

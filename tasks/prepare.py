@@ -30,7 +30,7 @@ def prepare(
         kind="dataset",
         label=config.kind,
         version=VERSION,
-        config=dataset_identity(config),
+        config={**dataset_identity(config), "needs": needs},
         inputs={},
     )
 

@@ -7,7 +7,7 @@ from prefect import task
 from prefect.artifacts import create_table_artifact
 from prefect.client.schemas.objects import State
 
-from retrieval_core.artifacts import ArtifactDirectory, ArtifactRef, Manifest, read_manifest
+from retrieval_core.artifacts import ArtifactDirectory, ArtifactRef, Manifest, load_manifest
 from retrieval_core.config import PipelineConfig, dump_config
 from retrieval_core.data.catalogue import Catalogue
 from retrieval_core.evaluation.report import Scores
@@ -38,9 +38,9 @@ def report(
 
     def build(run: StageRun) -> Outcome:
         inputs = _report_inputs(config, dataset, scores)
-        names = build_report(inputs, run.directory, seed=config.seed)
+        build_report(inputs, run.directory, seed=config.seed)
         _show_in_prefect(inputs.runs)
-        return Outcome(counts={"rankings": len(scores)}, pictures=names)
+        return Outcome(counts={"rankings": len(scores)})
 
     return run_stage(context, stage, build)
 
@@ -73,7 +73,7 @@ def _amount(manifest: Manifest) -> str:
 
 
 def _scored(ref: ArtifactRef, *, untrained_only: bool) -> ScoredRanking:
-    manifest = read_manifest(ref.uri)
+    manifest = load_manifest(ref.uri)
     phase: Phase = "after" if training_of(ref) == "trained" else "before"
     return ScoredRanking(
         name=manifest.label,

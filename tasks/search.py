@@ -6,16 +6,21 @@ from pathlib import Path
 from prefect import task
 
 from retrieval_core.artifacts import ArtifactDirectory
+from retrieval_core.config import AsmkConfig
 from retrieval_core.search.images import Answer, ImageSearcher
 from retrieval_core.visualize.answers import answers_grid
 
 
 @task(name="search", tags=["search"])
 def search_images(
-    index_uri: str, images: list[str], top_k: int, output: str | None
+    index_uri: str,
+    images: list[str],
+    top_k: int,
+    output: str | None,
+    asmk: AsmkConfig | None = None,
 ) -> list[Answer]:
     """Rank the database for every image; write `results.json` and `results.png` to `output`."""
-    answers = ImageSearcher(index_uri).search(images, top_k=top_k)
+    answers = ImageSearcher(index_uri, asmk).search(images, top_k=top_k)
     if output:
         write_answers(answers, output)
     return answers

@@ -17,6 +17,7 @@ from retrieval_core.artifacts import (
     ArtifactRef,
     Manifest,
     commit,
+    load_manifest,
     plain,
     read_manifest,
 )
@@ -27,6 +28,7 @@ from tasks.tracking import TrackedRun, link
 
 logger = logging.getLogger(__name__)
 
+SHOWN = (".png", ".html")
 REUSED = "reused: settings, inputs and code version have not changed (seconds of the first run)"
 
 
@@ -66,14 +68,12 @@ class Outcome:
         metrics: scores and losses.
         excluded: one entry per input that could not be used, with its reason.
         notes: facts in words, such as the digest of a dataset's content.
-        pictures: file names in the artifact that are also shown in MLflow.
     """
 
     counts: dict[str, int] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     excluded: list[dict[str, Any]] = field(default_factory=list)
     notes: dict[str, str] = field(default_factory=dict)
-    pictures: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def run_stage(
 
 def _reuse(stage: Stage, ref: ArtifactRef, tracked: TrackedRun) -> Manifest:
     manifest = read_manifest(ref.uri)
-    _record(stage, manifest, tracked, reused=True)
+    _record(stage, ref, manifest, tracked, reused=True)
     return manifest
 
 
@@ -169,16 +169,19 @@ def _build(
             seconds=round(time.perf_counter() - start, 3),
         ),
     )
-    _record(stage, manifest, tracked, reused=False)
-    tracked.log_files(run.directory, outcome.pictures)
+    _record(stage, ref, manifest, tracked, reused=False)
     return manifest
 
 
-def _record(stage: Stage, manifest: Manifest, tracked: TrackedRun, *, reused: bool) -> None:
+def _record(
+    stage: Stage, ref: ArtifactRef, manifest: Manifest, tracked: TrackedRun, *, reused: bool
+) -> None:
     tracked.tag(reused=str(reused).lower(), seconds=f"{manifest.seconds:.3f}")
     tracked.log_params(manifest.config)
     tracked.log_metrics({**manifest.counts, **manifest.metrics, "seconds": manifest.seconds})
     tracked.client.log_dict(tracked.run_id, vars(manifest), "manifest.json")
+    shown = [name for name in manifest.files if name.endswith(SHOWN)]
+    tracked.log_files(ArtifactDirectory(ref.uri), shown)
     try:
         create_markdown_artifact(_describe(stage, manifest, reused), description=stage.name)
     except MissingContextError:
@@ -194,7 +197,7 @@ def _log_datasets(
             run.log_dataset(manifest.label, manifest.notes["digest"], ref.uri)
     for name in manifest.inputs:
         if (read := manifest.input(name)).kind == "dataset":
-            dataset = read_manifest(read.uri)
+            dataset = load_manifest(read.uri)
             tracked.log_dataset(dataset.label, dataset.notes["digest"], read.uri)
 
 

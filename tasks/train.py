@@ -11,12 +11,12 @@ from prefect.client.schemas.objects import State
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
-from retrieval_core.artifacts import ArtifactDirectory, ArtifactRef, read_manifest
+from retrieval_core.artifacts import ArtifactDirectory, ArtifactRef, load_manifest
 from retrieval_core.config import RayConfig, TrainingConfig
 from retrieval_core.data.catalogue import Catalogue
+from retrieval_core.errors import RetrievalError
 from retrieval_core.models import load_model
 from retrieval_core.training.loop import train
-from retrieval_core.training.report import EpochReport
 from tasks.cluster import connect, resource
 from tasks.context import RunContext
 from tasks.relay import Relay
@@ -35,18 +35,20 @@ def train_network(
     seed: int,
 ) -> State[ArtifactRef]:
     """Fine-tune the initial network; metrics of every epoch go to MLflow as they come."""
+    settings = config.model_dump(mode="json", exclude={"dataset", "max_excluded"})
     stage = Stage(
         name="train",
         kind="model",
-        label=read_manifest(initial.uri).label.replace("-untrained", ""),
+        label=load_manifest(initial.uri).label.replace("-untrained", ""),
         version=VERSION,
-        config={"training": config.model_dump(mode="json", exclude={"dataset"}), "seed": seed},
+        config={"training": settings, "seed": seed},
         inputs={"initial": initial, "dataset": dataset},
     )
 
     def build(run: StageRun) -> Outcome:
         connect(context.runtime.ray)
-        with Relay(lambda event: _forward(event, run, config.epochs)) as relay:
+        receiver = _Receiver(run)
+        with Relay(receiver) as relay:
             job = {
                 "model": initial.uri,
                 "dataset": dataset.uri,
@@ -56,8 +58,11 @@ def train_network(
                 "relay": relay.inlet,
             }
             _run_job(job, context, stage.ref(context).key)
+        if receiver.error:
+            raise receiver.error
         report = run.directory.read_json("history.json")
         counts = {"epochs": len(report["history"]) - 1, "best_epoch": report["best_epoch"]}
+        receiver.catch_up(report["history"])
         metrics = _last_metrics(report["history"])
         return Outcome(counts=counts, metrics=metrics, excluded=report["excluded"])
 
@@ -86,28 +91,48 @@ def _scaling(config: RayConfig) -> ScalingConfig:
 
 
 def _worker_loop(job: dict[str, Any]) -> None:
+    """Train; a user's error is reported instead of raised, since no restart would mend it."""
     config: TrainingConfig = job["config"]
     torch.set_num_threads(config.threads or os.cpu_count() or 1)
     rows = Catalogue.load(job["dataset"]).split("train", "val")
     device = "cuda" if ray.get_gpu_ids() else "cpu"
-    train(
-        load_model(job["model"], device=device),
-        rows,
-        config,
-        ArtifactDirectory(job["directory"]),
-        seed=job["seed"],
-        on_epoch=lambda report: job["relay"].put({"epoch": asdict(report)}),
-        on_step=lambda step, steps, loss: job["relay"].put({"step": (step, steps, loss)}),
-    )
+    tell = job["relay"].put
+    try:
+        train(
+            load_model(job["model"], device=device),
+            rows,
+            config,
+            ArtifactDirectory(job["directory"]),
+            seed=job["seed"],
+            on_epoch=lambda report: tell({"epoch": asdict(report)}),
+            on_step=lambda step, steps, loss: tell({"step": (step, steps)}),
+        )
+    except RetrievalError as error:
+        tell({"error": error})
 
 
-def _forward(event: dict[str, Any], run: StageRun, epochs: int) -> None:
-    if "step" in event:
-        step, steps, _ = event["step"]
-        run.progress(step, steps)
-        return
-    report = EpochReport(**event["epoch"])
-    run.tracked.log_metrics(_epoch_metrics(asdict(report)), step=report.epoch)
+class _Receiver:
+    """Takes the worker's events: progress, epochs for MLflow, and a user's error."""
+
+    def __init__(self, run: StageRun) -> None:
+        self._run = run
+        self._logged: set[int] = set()
+        self.error: RetrievalError | None = None
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        if "step" in event:
+            self._run.progress(*event["step"])
+        elif "epoch" in event:
+            self.catch_up([event["epoch"]])
+        else:
+            self.error = event["error"]
+
+    def catch_up(self, history: list[dict[str, Any]]) -> None:
+        """Log epochs that are not in this MLflow run, such as those before an interruption."""
+        for epoch in history:
+            if epoch["epoch"] not in self._logged:
+                self._run.tracked.log_metrics(_epoch_metrics(epoch), step=epoch["epoch"])
+                self._logged.add(epoch["epoch"])
 
 
 def _epoch_metrics(report: dict[str, Any]) -> dict[str, float]:

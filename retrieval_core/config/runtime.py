@@ -10,7 +10,9 @@ class RayConfig(Config):
 
     address: str | None = Field(None, description="of a running cluster; null starts a local one")
     workers: int = Field(0, ge=0, description="extraction workers; 0: one per GPU, else per core")
-    gpus_per_worker: float = Field(0.0, ge=0, description="GPUs that each worker reserves")
+    gpus_per_worker: float = Field(
+        1.0, ge=0, description="GPUs that each worker reserves, where the cluster has any"
+    )
     training_workers: int = Field(1, ge=1, le=1, description="workers of the training job")
 
 

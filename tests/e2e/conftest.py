@@ -1,6 +1,7 @@
 """Whole pipeline runs through the installed command, in processes of their own."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -111,7 +112,14 @@ def sessions():
 
 @pytest.fixture(scope="session")
 def make_workdir(tmp_path_factory):
-    return lambda name: Workdir(tmp_path_factory.mktemp(name))
+    def make(name, template=None):
+        workdir = Workdir(tmp_path_factory.mktemp(name))
+        if template is not None:
+            # a new Prefect database takes seconds that no test is about
+            shutil.copytree(template.path / "prefect", workdir.path / "prefect")
+        return workdir
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ def _finished_shards(workdir):
 
 def test_a_killed_driver_loses_neither_epochs_nor_shards(finished, make_workdir, sessions):
     undisturbed, _ = finished
-    workdir = make_workdir("d")
+    workdir = make_workdir("d", undisturbed)
 
     driver = workdir.start("run", str(CONFIG))
     sessions.append(driver.process.pid)
@@ -41,7 +41,7 @@ def test_a_killed_driver_loses_neither_epochs_nor_shards(finished, make_workdir,
 
 def test_killed_workers_are_replaced_within_the_run(finished, make_workdir, sessions):
     undisturbed, _ = finished
-    workdir = make_workdir("k")
+    workdir = make_workdir("k", undisturbed)
     driver = workdir.start("run", str(CONFIG))
     sessions.append(driver.process.pid)
 
@@ -57,7 +57,7 @@ def test_killed_workers_are_replaced_within_the_run(finished, make_workdir, sess
 
 def test_a_killed_prefect_server_costs_at_most_the_run(finished, make_workdir, sessions):
     undisturbed, _ = finished
-    workdir = make_workdir("p")
+    workdir = make_workdir("p", undisturbed)
     driver = workdir.start("run", str(CONFIG))
     sessions.append(driver.process.pid)
     driver.wait_for(lambda: _finished_shards(workdir))
