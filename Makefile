@@ -27,10 +27,11 @@ demo: $(VENV)/.installed  ## train, index and score on the demo photographs
 	$(BIN)/retrieval run configs/how_lite0_demo.yaml --workdir $(WORKDIR)
 
 test: $(VENV)/.installed  ## all tests
-	$(BIN)/python -m pytest tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit tests/integration -n 2
+	$(BIN)/python -m pytest tests/e2e
 
 test-fast: $(VENV)/.installed  ## the tests that take seconds
-	$(BIN)/python -m pytest tests/unit -m "not slow" -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit -m "not slow" -n 2
 
 lint: $(VENV)/.installed  ## ruff
 	$(BIN)/ruff check .

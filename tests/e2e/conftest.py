@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import psutil
 import pytest
 
 from retrieval_core.artifacts import ArtifactStore
+from retrieval_core.search.ranking import Ranking
 
 CONFIG = Path(__file__).parent / "tiny.yaml"
 COMMAND = Path(sys.executable).parent / "retrieval"
@@ -23,21 +25,23 @@ PATIENCE = 240.0
 
 @dataclass
 class Driver:
-    """A running `retrieval` command."""
+    """A running `retrieval` command; it prints into a file, since orphans would hold a pipe."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[bytes]
+    log: Path
 
-    def wait(self) -> str:
-        """Everything it printed; it must have ended well."""
-        output, _ = self.process.communicate(timeout=PATIENCE)
-        assert self.process.returncode == 0, output
+    def wait(self, status: int = 0) -> str:
+        """Everything it printed; it must have ended with the status."""
+        self.process.wait(timeout=PATIENCE)
+        output = self.log.read_text()
+        assert self.process.returncode == status, output
         return output
 
     def wait_for(self, condition: Callable[[], object]) -> None:
         """Until something happens, checked ten times a second, while it runs."""
         deadline = time.monotonic() + PATIENCE
         while not condition():
-            assert self.process.poll() is None, self.process.communicate()[0]
+            assert self.process.poll() is None, self.log.read_text()
             assert time.monotonic() < deadline, "it never happened"
             time.sleep(0.1)
 
@@ -55,7 +59,7 @@ class Driver:
     def kill(self) -> None:
         """Kill -9 of the driver alone; what it started finds out by itself."""
         self.process.kill()
-        self.process.communicate()
+        self.process.wait()
 
 
 @dataclass(frozen=True)
@@ -67,16 +71,16 @@ class Workdir:
     def start(self, *arguments: str) -> Driver:
         """Start a command on this work directory."""
         command = [str(COMMAND), *arguments, "--workdir", str(self.path)]
-        return Driver(
-            subprocess.Popen(
+        log = self.path / f"output-{uuid.uuid4().hex}.txt"
+        with log.open("wb") as stream:
+            process = subprocess.Popen(
                 command,
-                stdout=subprocess.PIPE,
+                stdout=stream,
                 stderr=subprocess.STDOUT,
-                text=True,
                 start_new_session=True,
                 env={k: v for k, v in os.environ.items() if not k.startswith("RETRIEVAL_W")},
             )
-        )
+        return Driver(process, log)
 
     def run(self, *overrides: str) -> str:
         """Run the tiny pipeline to its end and return what it printed."""
@@ -93,7 +97,7 @@ class Workdir:
     def rankings(self) -> dict[str, np.ndarray]:
         """Ranked ids per network and descriptor."""
         return {
-            m.label: np.load(self.glob(f"scores-*-{m.key}/ranking*ids*.npy")[0])
+            m.label: Ranking.load(self.glob(f"scores-*-{m.key}")[0], "ranking").ids
             for m in self.manifests("scores")
         }
 

@@ -63,7 +63,7 @@ def test_a_killed_prefect_server_costs_at_most_the_run(finished, make_workdir, s
     driver.wait_for(lambda: _finished_shards(workdir))
     for server in driver.descendants("prefect.server"):
         server.kill()
-    driver.process.communicate(timeout=240)
+    driver.process.wait(timeout=240)
 
     workdir.run()
     _assert_same_rankings(workdir, undisturbed)

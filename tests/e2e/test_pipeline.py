@@ -120,8 +120,6 @@ def test_search_answers_with_json_and_a_picture(finished, tmp_path):
 )
 def test_a_users_mistake_is_one_clear_message(finished, override, message):
     workdir, _ = finished
-    driver = workdir.start("run", str(CONFIG), override)
-    output, _ = driver.process.communicate(timeout=120)
-    assert driver.process.returncode == 2, output
+    output = workdir.start("run", str(CONFIG), override).wait(status=2)
     assert message in output
     assert "Traceback" not in output
