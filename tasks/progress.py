@@ -1,15 +1,12 @@
 """Progress of long stages: a bar in the terminal and an artifact in the Prefect UI."""
 
-import logging
 import time
-from typing import cast
 from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
-from prefect.exceptions import MissingContextError
 from rich.progress import Progress, TaskID
 
-logger = logging.getLogger(__name__)
+from tasks.reporting import report
 
 UI_INTERVAL = 2.0
 _display: Progress | None = None
@@ -50,13 +47,7 @@ class StageProgress:
             _display.remove_task(self._bar)
 
     def _report(self, percent: float) -> None:
-        try:
-            if self._artifact is None:
-                self._artifact = cast(
-                    UUID, create_progress_artifact(percent, description=self._name)
-                )
-            else:
-                update_progress_artifact(self._artifact, percent)
-        except MissingContextError:
-            # the core of a stage may run outside a flow, as in a notebook
-            logger.debug("%s: %.0f %%", self._name, percent)
+        if self._artifact is None:
+            self._artifact = report(create_progress_artifact, percent, description=self._name)
+        else:
+            report(update_progress_artifact, self._artifact, percent)

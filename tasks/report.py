@@ -17,6 +17,7 @@ from retrieval_core.visualize.report import build_report
 from tasks.context import RunContext
 from tasks.environment import describe_environment
 from tasks.lineage import is_trained, lineage, training_of
+from tasks.reporting import report as tell
 from tasks.stage import STAGE_OPTIONS, Outcome, Stage, StageRun, run_stage
 
 VERSION = 1
@@ -99,4 +100,4 @@ def _excluded(made_of: list[tuple[ArtifactRef, Manifest]]) -> Iterator[dict[str,
 
 def _show_in_prefect(runs: list[ScoredRanking]) -> None:
     table = [{"ranking": run.name, **run.scores.metrics} for run in runs]
-    create_table_artifact(table, key="scores", description="scores in [0, 1]")
+    tell(create_table_artifact, table, key="scores", description="scores in [0, 1]")

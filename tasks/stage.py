@@ -1,6 +1,5 @@
 """What all stages share: resolve the key, reuse or build, record, return a small reference."""
 
-import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -8,7 +7,6 @@ from typing import Any
 
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
-from prefect.exceptions import MissingContextError
 from prefect.states import Completed
 from prefect.tasks import exponential_backoff
 
@@ -24,9 +22,8 @@ from retrieval_core.artifacts import (
 from retrieval_core.errors import RetrievalError
 from tasks.context import RunContext
 from tasks.progress import StageProgress
+from tasks.reporting import report
 from tasks.tracking import TrackedRun, link
-
-logger = logging.getLogger(__name__)
 
 SHOWN = (".png", ".html")
 REUSED = "reused: settings, inputs and code version have not changed (seconds of the first run)"
@@ -182,10 +179,7 @@ def _record(
     tracked.client.log_dict(tracked.run_id, vars(manifest), "manifest.json")
     shown = [name for name in manifest.files if name.endswith(SHOWN)]
     tracked.log_files(ArtifactDirectory(ref.uri), shown)
-    try:
-        create_markdown_artifact(_describe(stage, manifest, reused), description=stage.name)
-    except MissingContextError:
-        logger.debug("%s runs outside a flow", stage.name)
+    report(create_markdown_artifact, _describe(stage, manifest, reused), description=stage.name)
 
 
 def _log_datasets(

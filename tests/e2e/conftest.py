@@ -68,17 +68,18 @@ class Workdir:
 
     path: Path
 
-    def start(self, *arguments: str) -> Driver:
+    def start(self, *arguments: str, **environment: str) -> Driver:
         """Start a command on this work directory."""
         command = [str(COMMAND), *arguments, "--workdir", str(self.path)]
         log = self.path / f"output-{uuid.uuid4().hex}.txt"
+        inherited = {k: v for k, v in os.environ.items() if k != "RETRIEVAL_WORKDIR"}
         with log.open("wb") as stream:
             process = subprocess.Popen(
                 command,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env={k: v for k, v in os.environ.items() if not k.startswith("RETRIEVAL_W")},
+                env={**inherited, **environment},
             )
         return Driver(process, log)
 

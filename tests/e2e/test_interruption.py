@@ -58,7 +58,7 @@ def test_killed_workers_are_replaced_within_the_run(finished, make_workdir, sess
 def test_a_killed_prefect_server_costs_at_most_the_run(finished, make_workdir, sessions):
     undisturbed, _ = finished
     workdir = make_workdir("p", undisturbed)
-    driver = workdir.start("run", str(CONFIG))
+    driver = workdir.start("run", str(CONFIG), PREFECT_CLIENT_MAX_RETRIES="1")
     sessions.append(driver.process.pid)
     driver.wait_for(lambda: _finished_shards(workdir))
     for server in driver.descendants("prefect.server"):
