@@ -19,7 +19,7 @@ def print_summary(console: Console, result: FlowResult) -> None:
     if result.artifacts.get("scores"):
         console.print(scores_table(result.artifacts["scores"]))
     console.print(stages_table(result))
-    console.print(addresses_table(result))
+    print_addresses(console, result)
 
 
 def scores_table(scores: list[ArtifactRef]) -> Table:
@@ -28,7 +28,7 @@ def scores_table(scores: list[ArtifactRef]) -> Table:
     known = {name for manifest in manifests for name in manifest.metrics}
     names = [name for name in HEADLINE if name in known]
     if "map_medium" in names:
-        names.remove("map")
+        names = [name for name in names if name not in ("map", "map_over_labels")]
     table = Table(box=box.SIMPLE_HEAVY, title="scores, %")
     table.add_column("network")
     table.add_column("descriptor")
@@ -58,16 +58,20 @@ def stages_table(result: FlowResult) -> Table:
     return table
 
 
-def addresses_table(result: FlowResult) -> Table:
-    """Where the report, the MLflow run and the artifacts are."""
-    table = Table(box=None, show_header=False, padding=(0, 2))
-    for role, refs in result.artifacts.items():
-        if role != "scores":
-            for ref in refs:
-                table.add_row(role, _address(role, ref))
-    table.add_row("artifacts", f"{result.workdir}/artifacts")
-    table.add_row("MLflow", f"{result.run.tracking_uri}  run {result.run.run_id}")
-    return table
+def print_addresses(console: Console, result: FlowResult) -> None:
+    """Print where the results, the MLflow run and the artifacts are; never cut or wrapped."""
+    lines = [
+        (role, _address(role, ref))
+        for role, refs in result.artifacts.items()
+        for ref in refs
+        if role != "scores"
+    ]
+    lines += [
+        ("artifacts", f"{result.workdir}/artifacts"),
+        ("MLflow", f"{result.run.tracking_uri} (run {result.run.run_id})"),
+    ]
+    for name, address in lines:
+        console.print(f"{name:<10} {address}", soft_wrap=True, markup=False, highlight=False)
 
 
 def print_answers(console: Console, answers: list[Answer]) -> None:

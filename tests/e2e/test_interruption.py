@@ -1,8 +1,10 @@
 """Kill -9 of any process at any point: the next run goes on, and ends in the same ranking."""
 
+import subprocess
+
 import numpy as np
 import pytest
-from conftest import CONFIG
+from driving import CONFIG
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -63,7 +65,10 @@ def test_a_killed_prefect_server_costs_at_most_the_run(finished, make_workdir, s
     driver.wait_for(lambda: _finished_shards(workdir))
     for server in driver.descendants("prefect.server"):
         server.kill()
-    driver.process.wait(timeout=240)
+    try:
+        driver.process.wait(timeout=30)
+    except subprocess.TimeoutExpired:
+        driver.kill()
 
     workdir.run()
     _assert_same_rankings(workdir, undisturbed)

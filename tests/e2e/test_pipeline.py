@@ -2,7 +2,7 @@ import json
 import re
 
 import pytest
-from conftest import CONFIG
+from driving import CONFIG
 from mlflow import MlflowClient
 
 from retrieval_core.artifacts import read_manifest
