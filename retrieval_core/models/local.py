@@ -67,7 +67,7 @@ class LocalNetwork(RetrievalModel):
 
     def weighted_features(self, images: Tensor) -> WeightedFeatures:
         """Local features of (B, 3, H, W) images and their strengths, differentiable."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} does not say how to weigh local features")
 
     def forward(self, images: Tensor) -> Tensor:
         """Global descriptors: the sum of strength x whitened feature, L2-normalised."""

@@ -2,7 +2,6 @@
 
 import csv
 import tarfile
-from dataclasses import replace
 
 import pytest
 
@@ -10,6 +9,7 @@ from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.config import (
     AsmkConfig,
     DatasetConfig,
+    DemoConfig,
     EvaluationConfig,
     FeaturesConfig,
     FolderConfig,
@@ -53,7 +53,20 @@ def catalogue(shared_data, tmp_path_factory):
     return prepare_dataset(config, ArtifactDirectory(folder / "dataset")).catalogue
 
 
-def test_asmk_on_local_descriptors_is_above_the_floor(catalogue, tmp_path):
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """Images to learn the whitening and the codebook from: none of the landmarks."""
+    config = DatasetConfig(demo=DemoConfig(views=600, image_size=256))
+    return prepare_dataset(config, ArtifactDirectory(tmp_path_factory.mktemp("demo"))).catalogue
+
+
+def _extract(model, rows, config, folder):
+    for shard in plan_shards(rows, 128):
+        extract_shard(model, shard, config, ArtifactDirectory(folder))
+    return FeatureStore(folder)
+
+
+def test_asmk_on_local_descriptors_is_above_the_floor(catalogue, demo, tmp_path):
     model = build_model(
         ModelConfig(
             backbone="tf_efficientnet_lite0",
@@ -62,17 +75,15 @@ def test_asmk_on_local_descriptors_is_above_the_floor(catalogue, tmp_path):
             std=(128 / 255,) * 3,
         )
     )
-    rows = catalogue.rows
-    unlabelled = [replace(row, split="train", label="") for row in rows[::3]]
-    training = TrainingConfig(image_size=320, whitening_images=80)
-    initialise_whitening(model, unlabelled, training, seed=0)
-    config = FeaturesConfig(image_size=320, scales=(1.414, 1.0, 0.707, 0.5), max_features=300)
-    directory = ArtifactDirectory(tmp_path)
-    for shard in plan_shards(rows, 128):
-        extract_shard(model, shard, config, directory)
-    store = FeatureStore(tmp_path)
+    learn = demo.split("train")
+    training = TrainingConfig(image_size=224, whitening_images=150)
+    initialise_whitening(model, learn, training, seed=0)
+    config = FeaturesConfig(image_size=320, scales=(2.0, 1.414, 1.0, 0.707, 0.5), max_features=300)
+    store = _extract(model, catalogue.rows, config, tmp_path / "landmarks")
+    one_scale = config.model_copy(update={"scales": (1.0,)})
+    words = _extract(model, learn, one_scale, tmp_path / "demo")
 
-    codebook = Codebook.train(store.sample_local(40_000, seed=0), 2048, seed=0)
+    codebook = Codebook.train(words.sample_local(100_000, seed=0), 2048, seed=0)
     index = AsmkIndex.create(codebook, binary=False)
     for features in store.local_shards():
         index.add(features.image_ids, features.descriptors, features.image_index)
