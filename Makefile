@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 FLAVOUR ?= cpu
+STAMP := $(VENV)/.installed-$(FLAVOUR)
 LOCK := requirements$(if $(filter gpu,$(FLAVOUR)),-gpu,).lock
 WORKDIR ?= workdir
 
@@ -14,33 +15,34 @@ help:  ## list the commands
 
 # The environment is rebuilt when the lock changes. uv installs the same lock as pip, faster;
 # bytecode is compiled once so that no worker process does it again.
-$(VENV)/.installed: $(LOCK) pyproject.toml
+$(STAMP): $(LOCK) pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.9"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.8
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python --compile-bytecode $(LOCK)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	rm -f $(VENV)/.installed-*
 	touch $@
 
-env: $(VENV)/.installed  ## make the environment from the lock
+env: $(STAMP)  ## make the environment from the lock
 
-demo: $(VENV)/.installed  ## train, index and score on the demo photographs
+demo: $(STAMP)  ## train, index and score on the demo photographs
 	$(BIN)/retrieval run configs/how_lite0_demo.yaml --workdir $(WORKDIR)
 
-test: $(VENV)/.installed  ## all tests
+test: $(STAMP)  ## all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit tests/integration -n 2
 	$(BIN)/python -m pytest tests/e2e
 
-test-fast: $(VENV)/.installed  ## the tests that take seconds
+test-fast: $(STAMP)  ## the tests that take seconds
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit -m "not slow" -n 2
 
-lint: $(VENV)/.installed  ## ruff
+lint: $(STAMP)  ## ruff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(VENV)/.installed  ## mypy, strict on retrieval_core
+types: $(STAMP)  ## mypy, strict on retrieval_core
 	$(BIN)/mypy
 
-lock: $(VENV)/.installed  ## resolve the locks again, without index addresses
+lock: $(STAMP)  ## resolve the locks again, without index addresses
 	$(BIN)/uv pip compile --quiet --universal --no-header --no-annotate --python-version 3.11 \
 		pyproject.toml --extra cpu --extra dev -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --no-header --no-annotate --python-version 3.11 \
