@@ -34,7 +34,7 @@ def connect(config: RayConfig) -> None:
         if ray.is_initialized():
             return
         if config.address:
-            ray.init(address=config.address, log_to_driver=False)
+            ray.init(address=config.address, log_to_driver=False, logging_level=logging.ERROR)
             return
         ray.init(
             num_cpus=os.cpu_count(),
