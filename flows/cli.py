@@ -132,11 +132,6 @@ def prepare_dataset(
     print_summary(console, _execute(flow, settings, root))
 
 
-def main() -> None:
-    """Entry point of the `retrieval` command."""
-    app()
-
-
 def _begin(config: Path, overrides: list[str] | None, workdir: Path) -> tuple[PipelineConfig, Path]:
     with _user_errors():
         settings = load_config(config, overrides or [])

@@ -49,16 +49,6 @@ def build_backbone(name: str, skip_layer: int) -> tuple[nn.Module, int]:
     return features, _channels(features)
 
 
-def require_backbone(name: str) -> None:
-    """Check a name without building the network.
-
-    Raises:
-        ConfigError: the name is neither torchvision's nor timm's.
-    """
-    if name not in torchvision.models.list_models() and not timm.is_model(name):
-        raise ConfigError(_unknown(name))
-
-
 def smallest_side(features: nn.Module) -> int:
     """Pixels of the narrowest image that a backbone makes a feature map of, 1 to 64."""
     sides = range(1, LARGEST_SMALLEST_SIDE)
