@@ -18,6 +18,22 @@ class DatasetError(RetrievalError):
     """A dataset is missing, empty or contradicts itself."""
 
 
+class DownloadError(RetrievalError):
+    """A file cannot be had from any mirror; names what was tried and where to put one's own."""
+
+
+class ChecksumError(DownloadError):
+    """A file's content is not what was published or received; names both digests."""
+
+
+class ArchiveError(RetrievalError):
+    """An archive is damaged, or would write outside its folder or more than it may."""
+
+
+class ServiceError(RetrievalError):
+    """A service cannot start: its port is taken, or its work directory is already served."""
+
+
 class ImageError(RetrievalError):
     """One image cannot be used; `reason` is a short stable word such as "truncated"."""
 
