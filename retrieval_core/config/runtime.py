@@ -23,3 +23,4 @@ class RuntimeConfig(Config):
     experiment: str = Field("image-retrieval", min_length=1, description="MLflow experiment")
     retries: int = Field(1, ge=0, le=10, description="of a failed stage")
     timeout_hours: float = Field(72.0, gt=0, description="of one stage")
+    register: bool = Field(True, description="register the trained network in MLflow")

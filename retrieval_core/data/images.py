@@ -40,19 +40,44 @@ def load_image(
         ImageError: its reason is "missing", "empty", "truncated", "unreadable", "too_large",
             "too_small" or "bad_box".
     """
-    file = _open(path, _read(path))
+    return decode_image(_read(path), path, image_size=image_size, box=box, max_pixels=max_pixels)
+
+
+def decode_image(
+    content: bytes,
+    name: str,
+    *,
+    image_size: int,
+    box: Box | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> Image.Image:
+    """`load_image` from the bytes of a file.
+
+    Args:
+        content: of an image file.
+        name: that errors call it by.
+        image_size: as in `load_image`, like the rest.
+        box: part to keep.
+        max_pixels: largest width x height that is decoded.
+
+    Raises:
+        ImageError: as in `load_image`, but for "missing".
+    """
+    if not content:
+        raise ImageError(name, "empty")
+    file = _open(name, content)
     if file.width * file.height > max_pixels:
-        raise ImageError(path, "too_large", f"{file.width} x {file.height} pixels")
+        raise ImageError(name, "too_large", f"{file.width} x {file.height} pixels")
     longest = max(file.size)
     wanted = min(image_size, longest)
-    image = _decode(path, file, DRAFT_MARGIN * wanted)
+    image = _decode(name, file, DRAFT_MARGIN * wanted)
     decoded = max(image.size)
     if box is not None:
-        image = _crop(path, image, box, decoded / longest)
+        image = _crop(name, image, box, decoded / longest)
     side = max(1, round(wanted * max(image.size) / decoded))
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     if min(image.size) < MIN_SIDE:
-        raise ImageError(path, "too_small", f"{image.width} x {image.height} pixels")
+        raise ImageError(name, "too_small", f"{image.width} x {image.height} pixels")
     return image
 
 
@@ -81,8 +106,6 @@ def _read(path: str) -> bytes:
         raise ImageError(path, "missing") from None
     except Exception as error:  # unknown protocols, missing drivers and servers' refusals, too
         raise ImageError(path, "unreadable", str(error)) from error
-    if not content:
-        raise ImageError(path, "empty")
     return content
 
 
