@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed-$(FLAVOUR)
 LOCK := requirements$(if $(filter gpu,$(FLAVOUR)),-gpu,).lock
 WORKDIR ?= workdir
 
-.PHONY: help env demo test test-fast lint types lock clean
+.PHONY: help env demo test test-fast lint types lock docs figures clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,6 +47,12 @@ lock: $(STAMP)  ## resolve the locks again, without index addresses
 		pyproject.toml --extra cpu --extra dev -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --no-header --no-annotate --python-version 3.11 \
 		pyproject.toml --extra gpu --extra dev -o requirements-gpu.lock
+
+docs: $(STAMP)  ## the API reference, from the docstrings, into site/
+	$(BIN)/python docs/api.py site
+
+figures: $(STAMP)  ## draw the figures of the method pages again
+	$(BIN)/python docs/figures/draw.py
 
 clean:  ## remove the environment and the work directory
 	rm -rf $(VENV) $(WORKDIR)

@@ -2,7 +2,10 @@
 
 import contextlib
 import io
+import pkgutil
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,7 @@ from retrieval_core.losses import TUPLE_LOSSES
 from retrieval_core.models.factory import NETWORKS
 
 PROJECT = Path(__file__).parents[2]
-PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
+PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.S)
 
 
@@ -68,3 +71,36 @@ def _code(page):
 @pytest.mark.parametrize("path", sorted((PROJECT / "configs").glob("*.yaml")), ids=lambda p: p.stem)
 def test_every_experiment_is_a_valid_configuration_named_like_its_file(path):
     assert load_config(path).name == path.stem
+
+
+@pytest.fixture
+def diagrams(monkeypatch):
+    """The figures of the method pages."""
+    monkeypatch.syspath_prepend(str(PROJECT / "docs" / "figures"))
+    import draw
+
+    return draw.DIAGRAMS
+
+
+def test_figures_name_code_that_exists(diagrams):
+    for diagram in diagrams:
+        for box in diagram.boxes:
+            assert not box.code or pkgutil.resolve_name(box.code), (diagram.name, box.code)
+
+
+def test_figures_are_as_drawn(diagrams):
+    for diagram in diagrams:
+        drawn = PROJECT / "docs" / "images" / f"{diagram.name}.svg"
+        assert drawn.read_text() == diagram.svg(), f"{diagram.name}: run `make figures`"
+
+
+@pytest.mark.slow
+def test_the_api_reference_has_every_module(tmp_path):
+    command = [sys.executable, str(PROJECT / "docs" / "api.py"), str(tmp_path)]
+    subprocess.run(command, check=True, capture_output=True, cwd=PROJECT)
+    for package in ("retrieval_core", "tasks", "flows"):
+        for path in (PROJECT / package).rglob("*.py"):
+            name = path.relative_to(PROJECT).with_suffix("")
+            if path.name == "__init__.py":
+                name = name.parent
+            assert (tmp_path / name.with_suffix(".html")).exists(), name
