@@ -2,13 +2,13 @@
 
 from prefect import flow
 
+from flows.experiment import Experiment
 from flows.result import FlowResult
 from flows.surroundings import tracked_steps
-from retrieval_core.config import PipelineConfig
 
 
 @flow(name="evaluate", flow_run_name="{config.name}")
-def evaluate(config: PipelineConfig, workdir: str | None = None) -> FlowResult:
+def evaluate(config: Experiment, workdir: str | None = None) -> FlowResult:
     """Evaluate every index of the trained network by the dataset's protocol."""
     with tracked_steps(config, workdir) as steps:
         datasets = steps.datasets()

@@ -2,15 +2,15 @@
 
 from prefect import flow
 
+from flows.experiment import Experiment
 from flows.result import FlowResult
 from flows.surroundings import tracked_steps
-from retrieval_core.config import PipelineConfig
 
 
 @flow(name="extract", flow_run_name="{config.name}")
-def extract(config: PipelineConfig, workdir: str | None = None) -> FlowResult:
+def extract(config: Experiment, workdir: str | None = None) -> FlowResult:
     """Extract with the trained network."""
     with tracked_steps(config, workdir) as steps:
         datasets = steps.datasets()
         network = steps.networks(datasets)[-1]
-        return steps.result(features=[steps.features(datasets, network)])
+        return steps.result(features=steps.features(datasets, network))

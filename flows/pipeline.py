@@ -2,20 +2,19 @@
 
 from prefect import flow
 
+from flows.experiment import Experiment
 from flows.result import FlowResult
 from flows.surroundings import tracked_steps
-from retrieval_core.config import PipelineConfig
 
 
 @flow(name="pipeline", flow_run_name="{config.name}")
-def pipeline(config: PipelineConfig, workdir: str | None = None) -> FlowResult:
+def pipeline(config: Experiment, workdir: str | None = None) -> FlowResult:
     """From photographs to a ranked, scored and tracked index."""
     with tracked_steps(config, workdir) as steps:
         datasets = steps.datasets()
-        scores = [
-            score
-            for network in steps.networks(datasets)
-            for score in steps.scores(datasets, network)
-        ]
-        report = steps.report(datasets, scores)
-        return steps.result(scores=scores, report=[report])
+        overlap = steps.overlap(datasets)
+        by_network = [steps.scores(datasets, network) for network in steps.networks(datasets)]
+        scores = [score for of_network in by_network for score in of_network]
+        model = steps.registered(by_network[-1])
+        report = steps.report(datasets, scores, overlap)
+        return steps.result(scores=scores, report=[report], model=model)

@@ -2,14 +2,15 @@
 
 from prefect import flow
 
+from flows.experiment import Experiment
 from flows.result import FlowResult
 from flows.surroundings import tracked_steps
-from retrieval_core.config import PipelineConfig
 
 
 @flow(name="prepare", flow_run_name="{config.name}")
-def prepare(config: PipelineConfig, workdir: str | None = None) -> FlowResult:
-    """Prepare the images to score on and the images to learn from."""
+def prepare(config: Experiment, workdir: str | None = None) -> FlowResult:
+    """Prepare the images to score on, to learn from, and those that distract."""
     with tracked_steps(config, workdir) as steps:
         datasets = steps.datasets()
-        return steps.result(test=[datasets.test], train=[datasets.train])
+        distractors = [] if datasets.distractors is None else [datasets.distractors]
+        return steps.result(test=[datasets.test], train=[datasets.train], distractors=distractors)

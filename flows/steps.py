@@ -13,7 +13,9 @@ from tasks.evaluate import evaluate
 from tasks.extract import extract
 from tasks.index import index_global, index_local
 from tasks.initialise import initialise
+from tasks.overlap import overlap
 from tasks.prepare import prepare
+from tasks.register import register
 from tasks.report import report
 from tasks.train import train_network
 
@@ -22,10 +24,11 @@ Future = PrefectFuture[Any]
 
 @dataclass(frozen=True)
 class Datasets:
-    """The images to score on and the images to learn from, often of the same dataset."""
+    """The images to score on and to learn from, often of one dataset, and those that distract."""
 
     test: Future
     train: Future
+    distractors: Future | None = None
 
 
 class Steps:
@@ -45,10 +48,18 @@ class Steps:
 
     def datasets(self) -> Datasets:
         """Make or check the images and their ground truth."""
-        test = self._submit(prepare, self.config.dataset)
-        if self.config.training_dataset == self.config.dataset:
-            return Datasets(test, test)
-        return Datasets(test, self._submit(prepare, self.config.training_dataset, ("train",)))
+        config = self.config
+        train = test = self._submit(prepare, config.dataset)
+        if config.training_dataset != config.dataset:
+            train = self._submit(prepare, config.training_dataset, ("train",))
+        if config.distractors is None:
+            return Datasets(test, train)
+        return Datasets(test, train, self._submit(prepare, config.distractors, ("database",)))
+
+    def overlap(self, datasets: Datasets) -> Future:
+        """What training and test images have in common."""
+        config = self.config
+        return self._submit(overlap, config.protocol, datasets.train, datasets.test, config.seed)
 
     def networks(self, datasets: Datasets) -> list[Future]:
         """The network before and, if there are epochs, after training."""
@@ -61,9 +72,13 @@ class Steps:
         trained = self._submit(train_network, config.training, initial, datasets.train, config.seed)
         return [initial, trained]
 
-    def features(self, datasets: Datasets, model: Future) -> Future:
-        """Descriptors of the database and the queries."""
-        return self._submit(extract, self.config.features, model, datasets.test, "test")
+    def features(self, datasets: Datasets, model: Future) -> list[Future]:
+        """Descriptors of the database and the queries and, if there are any, of the distractors."""
+        settings = self.config.features
+        test = self._submit(extract, settings, model, datasets.test, "test")
+        if datasets.distractors is None:
+            return [test]
+        return [test, self._submit(extract, settings, model, datasets.distractors, "distractor")]
 
     def codebook(self, datasets: Datasets, model: Future) -> Future:
         """Visual words of the model's local descriptors on training images."""
@@ -74,26 +89,34 @@ class Steps:
         features = self._submit(extract, settings, model, datasets.train, "train", **sample)
         return self._submit(build_codebook, words, features, seed)
 
-    def indexes(self, datasets: Datasets, model: Future) -> dict[str, Future]:
-        """The indexes that the method allows, by the descriptor they hold."""
-        features = self.features(datasets, model)
-        built = {"global": self._submit(index_global, features)}
+    def indexes(self, datasets: Datasets, model: Future) -> dict[str, list[Future]]:
+        """What is searched, by descriptor: the database and, if there are any, the distractors."""
+        asmk, features = self.config.asmk, self.features(datasets, model)
+        built = {"global": [self._submit(index_global, part) for part in features]}
         if self.config.model.method != "gem":
             words = self.codebook(datasets, model)
-            built["asmk"] = self._submit(index_local, self.config.asmk, features, words)
+            built["asmk"] = [self._submit(index_local, asmk, part, words) for part in features]
         return built
 
     def scores(self, datasets: Datasets, model: Future) -> list[Future]:
         """Scores of every index of a model."""
         config = self.config
         return [
-            self._submit(evaluate, config.evaluation, config.asmk, index, config.seed, descriptor)
-            for descriptor, index in self.indexes(datasets, model).items()
+            self._submit(
+                evaluate, config.evaluation, config.asmk, config.seed, descriptor, *searched
+            )
+            for descriptor, searched in self.indexes(datasets, model).items()
         ]
 
-    def report(self, datasets: Datasets, scores: list[Future]) -> Future:
+    def registered(self, scores: list[Future]) -> list[Future]:
+        """The network behind these scores in MLflow's registry, if that is wanted."""
+        if not self.config.runtime.register_model:
+            return []
+        return [self._submit(register, self.config, scores)]
+
+    def report(self, datasets: Datasets, scores: list[Future], overlap: Future) -> Future:
         """Pictures and the HTML page of the whole experiment."""
-        return self._submit(report, self.config, datasets.test, scores)
+        return self._submit(report, self.config, datasets.test, scores, overlap)
 
     def result(self, **roles: list[Future]) -> FlowResult:
         """Wait for every stage and resolve these.

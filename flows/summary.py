@@ -6,7 +6,11 @@ from rich.table import Table
 
 from flows.result import FlowResult
 from retrieval_core.artifacts import ArtifactRef, load_manifest
-from retrieval_core.config import DatasetConfig
+from retrieval_core.config import BenchmarkConfig, DatasetConfig
+from retrieval_core.data.benchmarks.sources import load_benchmarks
+from retrieval_core.data.benchmarks.state import benchmark_state
+from retrieval_core.data.benchmarks.verify import Verification
+from retrieval_core.errors import LISTED_EXCLUSIONS
 from retrieval_core.search.images import Answer
 from tasks.lineage import training_of
 from tasks.stage import REUSED
@@ -90,7 +94,7 @@ def print_answers(console: Console, answers: list[Answer]) -> None:
 
 def print_dataset_kinds(console: Console) -> None:
     """Print every kind of dataset with its settings."""
-    for kind in ("demo", "folder"):
+    for kind in ("demo", "folder", "benchmark"):
         section = DatasetConfig.model_fields[kind].annotation
         meaning = section.__doc__ if section else ""
         table = Table(box=box.SIMPLE_HEAVY, title=f"{kind}: {meaning}")
@@ -101,6 +105,35 @@ def print_dataset_kinds(console: Console) -> None:
             setting = f"dataset.{kind}.{name}"
             table.add_row(setting, repr(field.default), field.description or "")
         console.print(table)
+
+
+def print_benchmarks(console: Console) -> None:
+    """Print every published dataset: what it is, its licence, and how much of it is here."""
+    table = Table(box=box.SIMPLE_HEAVY, caption="! restricted: see the licence before you use it")
+    for name in ("name", "what it is", "images", "GB", "licence", "here"):
+        table.add_column(name, justify="right" if name in ("images", "GB") else "left")
+    for name, benchmark in load_benchmarks().items():
+        table.add_row(
+            name,
+            benchmark.title,
+            "" if benchmark.images is None else f"{benchmark.images:,}",
+            "" if benchmark.gigabytes is None else f"{benchmark.gigabytes:g}",
+            f"[bold]{benchmark.licence} ![/]" if benchmark.restricted else benchmark.licence,
+            benchmark_state(BenchmarkConfig.model_validate({"name": name})),
+        )
+    console.print(table)
+
+
+def print_verification(console: Console, name: str, found: Verification) -> None:
+    """Print what was compared and what is wrong or missing."""
+    lines = [f"{file}: {how}" for file, how in found.checked]
+    lines += [f"wrong: {problem}" for problem in found.problems]
+    lines += [f"missing: {path}" for path in found.missing[:LISTED_EXCLUSIONS]]
+    there = found.images - len(found.missing)
+    lines += [f"{there:,} of {found.images:,} images are there"]
+    lines += ["whole" if found.whole else "NOT whole"]
+    for line in lines:
+        console.print(f"{name}: {line}", soft_wrap=True, markup=False, highlight=False)
 
 
 def _address(role: str, ref: ArtifactRef) -> str:

@@ -8,9 +8,11 @@ from flows.steps import Steps
 from retrieval_core.config import PipelineConfig
 from retrieval_core.data.identity import dataset_identity
 from retrieval_core.models import build_model
+from retrieval_core.models.zoo import find_checkpoint, obtain
 from tasks.cluster import disconnect
 from tasks.context import RunContext
 from tasks.environment import prepare_environment
+from tasks.progress import StageProgress
 from tasks.tracking import start_run
 
 
@@ -44,6 +46,20 @@ def tracked_steps(config: PipelineConfig, workdir: str | None) -> Iterator[Steps
 
 def _check(config: PipelineConfig) -> None:
     """Fail before any work starts where a name, a file or a directory is wrong."""
+    _download_weights(config.model.weights)
     build_model(config.model)
-    for dataset in (config.dataset, config.training_dataset):
-        dataset_identity(dataset)
+    for dataset in (config.dataset, config.training_dataset, config.distractors):
+        if dataset is not None:
+            dataset_identity(dataset)
+
+
+def _download_weights(weights: str) -> None:
+    """With a progress bar, before any other work; `build_model` would download them silently."""
+    checkpoint = find_checkpoint(weights)
+    if checkpoint is None or checkpoint.is_here:
+        return
+    progress = StageProgress(f"download {checkpoint.name}")
+    try:
+        obtain(checkpoint, progress)
+    finally:
+        progress.close()

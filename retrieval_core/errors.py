@@ -34,6 +34,10 @@ class ServiceError(RetrievalError):
     """A service cannot start: its port is taken, or its work directory is already served."""
 
 
+class PictureError(RetrievalError):
+    """A picture cannot be drawn of this network, artifact or dataset; says what can."""
+
+
 class ImageError(RetrievalError):
     """One image cannot be used; `reason` is a short stable word such as "truncated"."""
 

@@ -13,10 +13,14 @@ from ray.util import ActorPool
 
 from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.config import FeaturesConfig, RayConfig
+from retrieval_core.data.near_duplicates import ImageHashes, hash_images
 from retrieval_core.errors import RetrievalError
 from retrieval_core.features.extract import extract_shard
 from retrieval_core.features.shards import Shard, ShardReport
-from retrieval_core.models import RetrievalModel, load_model
+from retrieval_core.index import Codebook
+from retrieval_core.index.build import Aggregation
+from retrieval_core.models import load_model
+from retrieval_core.search import Search
 
 Work = TypeVar("Work")
 OBJECT_STORE_BYTES = 512 * 2**20
@@ -59,22 +63,44 @@ def disconnect() -> None:
 
 
 class Worker:
-    """A process that keeps the last model it was asked for.
+    """A process that keeps the last model, codebook and index that it was asked for.
 
     Its device is the GPU that Ray assigned, else the CPU.
     """
 
     def __init__(self) -> None:
-        self._model: RetrievalModel | None = None
-        self._uri = ""
+        self._kept: dict[str, tuple[Any, Any]] = {}
 
     def extract(
         self, model_uri: str, shard: Shard, config: FeaturesConfig, directory_uri: str
     ) -> ShardReport:
         """Turn the images of one shard into descriptors on disk."""
-        if self._model is None or self._uri != model_uri:
-            self._model, self._uri = load_model(model_uri, device=_device()), model_uri
-        return extract_shard(self._model, shard, config, ArtifactDirectory(directory_uri))
+        model = self._keep("model", model_uri, lambda: load_model(model_uri, device=_device()))
+        return extract_shard(model, shard, config, ArtifactDirectory(directory_uri))
+
+    def aggregate(
+        self, aggregation: Aggregation, codebook_uri: str, shards: Sequence[int], part_uri: str
+    ) -> None:
+        """Save an index of the images of some shards."""
+        codebook = self._keep("codebook", codebook_uri, lambda: Codebook.load(codebook_uri))
+        aggregation.build(codebook, shards).save(part_uri, with_codebook=False)
+
+    def search(
+        self, search: Search, query_ids: Sequence[int], directory_uri: str, name: str
+    ) -> None:
+        """Save a ranking of some queries."""
+        index = self._keep("index", search, search.open)
+        search.rank(index, query_ids).save(ArtifactDirectory(directory_uri), name)
+
+    def _keep(self, what: str, identity: Any, load: Callable[[], Any]) -> Any:
+        if what not in self._kept or self._kept[what][0] != identity:
+            self._kept.pop(what, None)  # never two of them in memory
+            self._kept[what] = (identity, load())
+        return self._kept[what][1]
+
+    def hash_images(self, paths: Sequence[str]) -> ImageHashes:
+        """Hashes that tell copies of images."""
+        return hash_images(paths)
 
 
 def map_on_workers(
@@ -84,6 +110,8 @@ def map_on_workers(
 
     A worker that dies is started again and its item repeated, up to `SHARD_RETRIES` times.
     """
+    if not work:
+        return
     with users_errors():
         yield from ActorPool(_pool(config)).map_unordered(call, list(work))
 

@@ -7,6 +7,8 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
+from tasks.running import read_running
+
 PACKAGES = ("torch", "torchvision", "timm", "faiss-cpu", "numpy", "prefect", "ray", "mlflow")
 LONGEST_RAY_PATH = 40
 
@@ -14,7 +16,8 @@ LONGEST_RAY_PATH = 40
 def prepare_environment(workdir: str | Path) -> Path:
     """Keep all state in one directory and all libraries quiet; call before importing prefect.
 
-    Values that are already set win, so that a configured server or cluster is used.
+    Values that are already set win, so that a configured server or cluster is used; else the
+    server of `retrieval up`, if it is up on this directory.
 
     Args:
         workdir: created if absent; deleting it resets everything.
@@ -37,9 +40,13 @@ def prepare_environment(workdir: str | Path) -> Path:
         "RAY_TMPDIR": _ray_directory(root),
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_LOGGING_LEVEL": "WARNING",
+        "MLFLOW_UV_AUTO_DETECT": "false",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "MPLCONFIGDIR": str(root / "cache" / "matplotlib"),
         "NUMBA_CACHE_DIR": str(root / "cache" / "numba"),
     }
+    if (services := read_running(root)) and services.healthy:
+        defaults["PREFECT_API_URL"] = f"{services.prefect}/api"
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
     return root

@@ -1,5 +1,6 @@
 """Stage: every query is searched and its ranking scored."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 from prefect import task
@@ -8,18 +9,17 @@ from prefect.client.schemas.objects import State
 from retrieval_core.artifacts import ArtifactRef, load_manifest
 from retrieval_core.config import AsmkConfig, EvaluationConfig
 from retrieval_core.data.catalogue import Catalogue
+from retrieval_core.data.distractors import first_distractor_id
 from retrieval_core.errors import ConfigError
 from retrieval_core.evaluation.report import evaluate_ranking
-from retrieval_core.features.store import FeatureStore
-from retrieval_core.index import AsmkIndex, Codebook, VectorIndex
-from retrieval_core.search.local import rank_local
-from retrieval_core.search.ranking import Ranking
-from retrieval_core.search.vector import rank_global
+from retrieval_core.search.querying import Search
+from retrieval_core.search.ranking import Ranking, join_rankings
 from tasks.context import RunContext
 from tasks.lineage import training_of
+from tasks.partitions import PARTS, finish_missing
 from tasks.stage import STAGE_OPTIONS, Outcome, Stage, StageRun, run_stage
 
-VERSION = 1
+VERSION = 2
 # ids and scores, 12 bytes each
 LARGEST_RANKING = 500_000_000
 
@@ -34,14 +34,16 @@ def evaluate(
     context: RunContext,
     config: EvaluationConfig,
     asmk: AsmkConfig,
-    index: ArtifactRef,
     seed: int,
     descriptor: Literal["asmk", "global"],
+    index: ArtifactRef,
+    distractors: ArtifactRef | None = None,
 ) -> State[ArtifactRef]:
-    """Score an index by its dataset's protocol."""
+    """Score an index by its dataset's protocol, searched together with one of distractors."""
     manifest = load_manifest(index.uri)
     features = manifest.input("features")
     model = load_manifest(load_manifest(features.uri).input("model").uri).label
+    searched = {"index": index} | ({"distractors": distractors} if distractors else {})
     stage = Stage(
         name=f"evaluate {descriptor}, {training_of(index)}",
         kind="scores",
@@ -53,26 +55,43 @@ def evaluate(
             "search": asmk if descriptor == "asmk" else {},
             "seed": seed,
         },
-        inputs={"index": index, "features": features},
+        inputs={**searched, "features": features},
     )
 
     def build(run: StageRun) -> Outcome:
         dataset = load_manifest(features.uri).input("dataset")
         catalogue = Catalogue.load(dataset.uri)
         query_ids = [row.image_id for row in catalogue.queries()]
-        _require_room(len(query_ids), len(catalogue.database()), config.top_k)
-        store = FeatureStore(features.uri)
-        ranking = _rank(descriptor, index, store, query_ids, asmk, config.top_k)
+        _require_same_model(searched)
+        _require_room(len(query_ids), searched, config.top_k)
+        search = Search(
+            indexes=tuple(ref.uri for ref in searched.values()),
+            offsets=(0, first_distractor_id(catalogue))[: len(searched)],
+            features=features.uri,
+            asmk=asmk,
+            top_k=config.top_k,
+        )
+        ranking = _rank(context, run, search, query_ids)
         scores = evaluate_ranking(ranking, catalogue, config, seed=seed)
         ranking.save(run.directory, "ranking")
         run.directory.write_json("scores.json", scores.to_dict())
+        run.directory.remove(PARTS)
         counts = {"queries": len(query_ids), "queries_left_out": len(scores.excluded_queries)}
         return Outcome(counts=counts, metrics=scores.metrics)
 
     return run_stage(context, stage, build)
 
 
-def _require_room(queries: int, database: int, top_k: int | None) -> None:
+def _require_same_model(searched: Mapping[str, ArtifactRef]) -> None:
+    features = [
+        load_manifest(load_manifest(r.uri).input("features").uri) for r in searched.values()
+    ]
+    for other in features[1:]:
+        other.require_input("model", features[0].input("model"))
+
+
+def _require_room(queries: int, searched: Mapping[str, ArtifactRef], top_k: int | None) -> None:
+    database = sum(load_manifest(ref.uri).counts["images"] for ref in searched.values())
     if top_k is None and queries * database > LARGEST_RANKING:
         raise ConfigError(
             f"evaluation.top_k: {queries:,} queries against {database:,} images would be ranked "
@@ -80,15 +99,23 @@ def _require_room(queries: int, database: int, top_k: int | None) -> None:
         )
 
 
-def _rank(
-    descriptor: str,
-    index: ArtifactRef,
-    store: FeatureStore,
-    query_ids: list[int],
-    asmk: AsmkConfig,
-    top_k: int | None,
-) -> Ranking:
-    if descriptor == "global":
-        return rank_global(VectorIndex.open(index.uri), store, query_ids, top_k)
-    codebook = Codebook.load(load_manifest(index.uri).input("codebook").uri)
-    return rank_local(AsmkIndex.open(index.uri, codebook), store, query_ids, asmk, top_k)
+def _rank(context: RunContext, run: StageRun, search: Search, query_ids: list[int]) -> Ranking:
+    size = context.runtime.ray.queries_per_partition
+    if len(query_ids) <= size:
+        return search.rank(search.open(), query_ids)
+    starts = range(0, len(query_ids), size)
+
+    def name(start: int) -> str:
+        # by what it holds: another cut of the same work does not find it
+        return f"{PARTS}/ranking-{start:05d}-{min(start + size, len(query_ids)) - 1:05d}"
+
+    finish_missing(
+        context,
+        run,
+        starts,
+        is_done=lambda start: Ranking.is_saved(run.directory, name(start)),
+        call=lambda worker, start: worker.search.remote(
+            search, query_ids[start : start + size], run.directory.uri, name(start)
+        ),
+    )
+    return join_rankings([Ranking.load(run.directory.uri, name(start)) for start in starts])

@@ -1,5 +1,7 @@
 """Stages: the database's descriptors become an inverted file and a vector index."""
 
+import numpy as np
+from numpy.typing import NDArray
 from prefect import task
 from prefect.client.schemas.objects import State
 
@@ -7,9 +9,12 @@ from retrieval_core.artifacts import ArtifactRef, load_manifest
 from retrieval_core.config import AsmkConfig
 from retrieval_core.data.catalogue import Catalogue
 from retrieval_core.features.store import FeatureStore
-from retrieval_core.index import AsmkIndex, Codebook, VectorIndex
+from retrieval_core.index import Codebook, VectorIndex
+from retrieval_core.index.build import Aggregation
+from retrieval_core.index.storage import MANIFEST
 from tasks.context import RunContext
 from tasks.lineage import training_of
+from tasks.partitions import PARTS, finish_missing
 from tasks.stage import STAGE_OPTIONS, Outcome, Stage, StageRun, run_stage
 
 VERSION = 1
@@ -21,7 +26,7 @@ def index_local(
 ) -> State[ArtifactRef]:
     """Build the ASMK inverted file of the database images."""
     stage = Stage(
-        name=f"inverted file, {training_of(features)}",
+        name=f"inverted file{_whose(features)}",
         kind="asmk",
         label=f"{_label(features)}-{'binary' if config.binary else 'float'}",
         version=VERSION,
@@ -31,15 +36,19 @@ def index_local(
 
     def build(run: StageRun) -> Outcome:
         _require_same_model(features, codebook)
-        index = AsmkIndex.create(
-            Codebook.load(codebook.uri), binary=config.binary, use_idf=config.use_idf
+        aggregation = Aggregation(
+            features.uri, _database_ids(features), binary=config.binary, use_idf=config.use_idf
         )
-        store = FeatureStore(features.uri)
-        database = _database_ids(features)
-        for shard in store.local_shards(database):
-            index.add(shard.image_ids, shard.descriptors, shard.image_index)
-            run.progress(len(index), len(database))
+        size = context.runtime.ray.images_per_partition
+        partitions = FeatureStore(features.uri).partitions(size)
+        words = Codebook.load(codebook.uri)
+        if len(partitions) == 1:
+            index = aggregation.build(words, progress=run.progress)
+        else:
+            parts = _aggregate_parts(context, run, aggregation, codebook, partitions)
+            index = aggregation.merge(words, parts)
         index.save(run.directory.uri)
+        run.directory.remove(PARTS)
         return Outcome(counts={"images": len(index)})
 
     return run_stage(context, stage, build)
@@ -49,7 +58,7 @@ def index_local(
 def index_global(context: RunContext, features: ArtifactRef) -> State[ArtifactRef]:
     """Build the vector index of the database images."""
     stage = Stage(
-        name=f"vector index, {training_of(features)}",
+        name=f"vector index{_whose(features)}",
         kind="vectors",
         label=f"{_label(features)}-exact",
         version=VERSION,
@@ -67,13 +76,43 @@ def index_global(context: RunContext, features: ArtifactRef) -> State[ArtifactRe
     return run_stage(context, stage, build)
 
 
+def _aggregate_parts(
+    context: RunContext,
+    run: StageRun,
+    aggregation: Aggregation,
+    codebook: ArtifactRef,
+    partitions: list[tuple[int, ...]],
+) -> list[str]:
+    """Directories of the partitions' indexes, each of them complete."""
+
+    def name(shards: tuple[int, ...]) -> str:
+        # by what it holds: another cut of the same work does not find it
+        return f"{PARTS}/{shards[0]:05d}-{shards[-1]:05d}"
+
+    finish_missing(
+        context,
+        run,
+        partitions,
+        is_done=lambda shards: run.directory.exists(f"{name(shards)}/{MANIFEST}"),
+        call=lambda worker, shards: worker.aggregate.remote(
+            aggregation, codebook.uri, shards, f"{run.directory.uri}/{name(shards)}"
+        ),
+    )
+    return [f"{run.directory.uri}/{name(shards)}" for shards in partitions]
+
+
 def _label(features: ArtifactRef) -> str:
     return load_manifest(features.uri).label
 
 
-def _database_ids(features: ArtifactRef) -> list[int]:
+def _whose(features: ArtifactRef) -> str:
+    of_distractors = load_manifest(features.uri).config["part"] == "distractor"
+    return f"{' of distractors' if of_distractors else ''}, {training_of(features)}"
+
+
+def _database_ids(features: ArtifactRef) -> NDArray[np.int64]:
     dataset = load_manifest(features.uri).input("dataset")
-    return [row.image_id for row in Catalogue.load(dataset.uri).database()]
+    return np.array([row.image_id for row in Catalogue.load(dataset.uri).database()], np.int64)
 
 
 def _require_same_model(features: ArtifactRef, codebook: ArtifactRef) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from typing import Literal
 
 from retrieval_core.artifacts import ArtifactRef, Manifest, load_manifest
+from retrieval_core.data.catalogue import Catalogue
+from retrieval_core.data.distractors import with_distractors
 
 Training = Literal["untrained", "trained"]
 
@@ -27,6 +29,16 @@ def training_of(ref: ArtifactRef) -> Training:
 def is_trained(manifest: Manifest) -> bool:
     """Whether an artifact is a network that training made from an initial one."""
     return manifest.kind == "model" and "initial" in manifest.inputs
+
+
+def searched_catalogue(catalogue: Catalogue, scores: ArtifactRef) -> Catalogue:
+    """The catalogue that was scored, with the distractors that were searched with it, if any."""
+    manifest = load_manifest(scores.uri)
+    if "distractors" not in manifest.inputs:
+        return catalogue
+    features = load_manifest(manifest.input("distractors").uri).input("features")
+    dataset = load_manifest(features.uri).input("dataset")
+    return with_distractors(catalogue, Catalogue.load(dataset.uri))
 
 
 def _visit(ref: ArtifactRef, found: dict[str, tuple[ArtifactRef, Manifest]]) -> None:

@@ -5,30 +5,32 @@ from prefect.client.schemas.objects import State
 
 from retrieval_core.artifacts import ArtifactRef
 from retrieval_core.config import DatasetConfig
-from retrieval_core.data.catalogue import Split
 from retrieval_core.data.identity import dataset_identity
-from retrieval_core.data.prepare import prepare_dataset
+from retrieval_core.data.prepare import Need, fetch_dataset, prepare_dataset
 from tasks.context import RunContext
+from tasks.progress import StageProgress
 from tasks.stage import STAGE_OPTIONS, Outcome, Stage, StageRun, run_stage
 
-VERSION = 1
+VERSION = 2
 
 
-@task(name="prepare", task_run_name="prepare {config.kind}", tags=["data"], **STAGE_OPTIONS)
+@task(name="prepare", task_run_name="prepare {config.label}", tags=["data"], **STAGE_OPTIONS)
 def prepare(
-    context: RunContext, config: DatasetConfig, needs: tuple[Split, ...] = ("test",)
+    context: RunContext, config: DatasetConfig, needs: tuple[Need, ...] = ("test",)
 ) -> State[ArtifactRef]:
     """Make or check the dataset; its key covers the images' names, sizes and times.
 
     Args:
         context: surroundings of the run.
         config: which dataset.
-        needs: splits that may not be empty.
+        needs: splits that may not be empty; ("database",) of distractors.
     """
+    # first, since the key covers what was downloaded
+    _fetch(config)
     stage = Stage(
-        name=f"prepare {config.kind}",
+        name=f"prepare {config.label}" + (" as distractors" if needs == ("database",) else ""),
         kind="dataset",
-        label=config.kind,
+        label=config.label,
         version=VERSION,
         config={**dataset_identity(config), "needs": needs},
         inputs={},
@@ -45,3 +47,19 @@ def prepare(
         )
 
     return run_stage(context, stage, build)
+
+
+def _fetch(config: DatasetConfig) -> None:
+    """Download what is missing, with a bar for each download and archive."""
+    bars: dict[str, StageProgress] = {}
+
+    def tell(what: str, done: int, total: int) -> None:
+        if what not in bars:
+            bars[what] = StageProgress(what)
+        bars[what](done, total)
+
+    try:
+        fetch_dataset(config, progress=tell)
+    finally:
+        for bar in bars.values():
+            bar.close()

@@ -7,25 +7,30 @@ from prefect import task
 from prefect.artifacts import create_table_artifact
 from prefect.client.schemas.objects import State
 
-from retrieval_core.artifacts import ArtifactDirectory, ArtifactRef, Manifest, load_manifest
+from retrieval_core.artifacts import ArtifactDirectory, ArtifactRef, Manifest
 from retrieval_core.config import PipelineConfig, dump_config
 from retrieval_core.data.catalogue import Catalogue
-from retrieval_core.evaluation.report import Scores
-from retrieval_core.search.ranking import Ranking
-from retrieval_core.visualize.inputs import Phase, ReportInputs, ScoredRanking, StageTiming
+from retrieval_core.visualize.inputs import ReportInputs, ScoredRanking, StageTiming
 from retrieval_core.visualize.report import build_report
 from tasks.context import RunContext
 from tasks.environment import describe_environment
-from tasks.lineage import is_trained, lineage, training_of
+from tasks.learned import learned_of
+from tasks.lineage import is_trained, lineage, searched_catalogue
+from tasks.protocol import guard, save_remarks, tell_remarks
+from tasks.rankings import scored_rankings
 from tasks.reporting import report as tell
 from tasks.stage import STAGE_OPTIONS, Outcome, Stage, StageRun, run_stage
 
-VERSION = 1
+VERSION = 2
 
 
 @task(name="report", tags=["report"], **STAGE_OPTIONS)
 def report(
-    context: RunContext, config: PipelineConfig, dataset: ArtifactRef, scores: list[ArtifactRef]
+    context: RunContext,
+    config: PipelineConfig,
+    dataset: ArtifactRef,
+    scores: list[ArtifactRef],
+    overlap: ArtifactRef,
 ) -> State[ArtifactRef]:
     """Draw the pictures and the report of a pipeline run."""
     stage = Stage(
@@ -34,34 +39,46 @@ def report(
         label=config.name,
         version=VERSION,
         config=config.model_dump(mode="json", exclude={"runtime"}),
-        inputs={"dataset": dataset, **{f"scores_{i}": ref for i, ref in enumerate(scores)}},
+        inputs={
+            "dataset": dataset,
+            "overlap": overlap,
+            **{f"scores_{i}": ref for i, ref in enumerate(scores)},
+        },
     )
 
     def build(run: StageRun) -> Outcome:
-        inputs = _report_inputs(config, dataset, scores)
+        inputs = _report_inputs(config, dataset, scores, overlap)
+        save_remarks(list(inputs.remarks), run.directory)
         build_report(inputs, run.directory, seed=config.seed)
         _show_in_prefect(inputs.runs)
         return Outcome(counts={"rankings": len(scores)})
 
-    return run_stage(context, stage, build)
+    state = run_stage(context, stage, build)
+    tell_remarks(ArtifactDirectory(stage.ref(context).uri), context.run)
+    return state
 
 
 def _report_inputs(
-    config: PipelineConfig, dataset: ArtifactRef, scores: list[ArtifactRef]
+    config: PipelineConfig,
+    dataset: ArtifactRef,
+    scores: list[ArtifactRef],
+    overlap: ArtifactRef,
 ) -> ReportInputs:
+    catalogue = Catalogue.load(dataset.uri)
     made_of = lineage(scores)
-    history = _history(made_of)
     return ReportInputs(
         title=config.name,
         config_yaml=dump_config(config),
         confidence=config.evaluation.confidence,
-        catalogue=Catalogue.load(dataset.uri),
-        runs=[_scored(ref, untrained_only=not history) for ref in scores],
-        history=history,
+        catalogue=searched_catalogue(catalogue, scores[0]),
+        runs=scored_rankings(scores),
+        history=_history(made_of),
         stages=[StageTiming(_title(m), m.seconds, False, _amount(m)) for _, m in made_of],
         excluded=list(_excluded(made_of)),
         artifacts=[ref for ref, _ in made_of],
         environment=describe_environment(),
+        remarks=guard(config, catalogue, dataset, overlap, made_of),
+        learned=learned_of(scores, seed=config.seed),
     )
 
 
@@ -71,18 +88,6 @@ def _title(manifest: Manifest) -> str:
 
 def _amount(manifest: Manifest) -> str:
     return ", ".join(f"{n:,} {k.replace('_', ' ')}" for k, n in manifest.counts.items() if n)
-
-
-def _scored(ref: ArtifactRef, *, untrained_only: bool) -> ScoredRanking:
-    manifest = load_manifest(ref.uri)
-    phase: Phase = "after" if training_of(ref) == "trained" else "before"
-    return ScoredRanking(
-        name=manifest.label,
-        phase="only" if untrained_only else phase,
-        descriptor=manifest.config["descriptor"],
-        scores=Scores.from_dict(ArtifactDirectory(ref.uri).read_json("scores.json")),
-        ranking=Ranking.load(ref.uri, "ranking"),
-    )
 
 
 def _history(made_of: list[tuple[ArtifactRef, Manifest]]) -> list[dict[str, Any]]:

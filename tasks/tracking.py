@@ -46,6 +46,10 @@ class TrackedRun:
             {**tags, MLFLOW_PARENT_RUN_ID: self.run_id},
         )
 
+    def beside(self, name: str, tags: Mapping[str, str]) -> "TrackedRun":
+        """Start a run in the same experiment."""
+        return _start(self.client, self.tracking_uri, self.experiment_id, name, tags)
+
     def children(self) -> list[Any]:
         """MLflow runs below this one, oldest first."""
         return list(
@@ -64,7 +68,7 @@ class TrackedRun:
     def log_metrics(self, values: Mapping[str, float], step: int = 0) -> None:
         """Log numbers of one step."""
         now = int(time.time() * 1000)
-        metrics = [Metric(_metric_name(k), float(v), now, step) for k, v in values.items()]
+        metrics = [Metric(metric_name(k), float(v), now, step) for k, v in values.items()]
         self.client.log_batch(self.run_id, metrics=metrics)
 
     def log_config(self, config: Config) -> None:
@@ -104,7 +108,7 @@ def start_run(workdir: str, experiment: str, name: str) -> TrackedRun:
 
     The server is `$MLFLOW_TRACKING_URI`, else a SQLite database in the work directory.
     """
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{workdir}/mlflow.db"
+    uri = tracking_uri(workdir)
     client = MlflowClient(uri)
     found = client.get_experiment_by_name(experiment)
     experiment_id = (
@@ -115,6 +119,11 @@ def start_run(workdir: str, experiment: str, name: str) -> TrackedRun:
     _close_abandoned(client, experiment_id)
     owner = {"process": f"{os.uname().nodename}:{os.getpid()}"}
     return _start(client, uri, experiment_id, name, owner)
+
+
+def tracking_uri(workdir: str) -> str:
+    """`$MLFLOW_TRACKING_URI`, else the SQLite database in the work directory."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{workdir}/mlflow.db"
 
 
 def link(ref: ArtifactRef) -> dict[str, str]:
@@ -158,5 +167,6 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any
     return flat
 
 
-def _metric_name(name: str) -> str:
+def metric_name(name: str) -> str:
+    """A metric's name as MLflow takes it."""
     return name.replace("@", "_at_")

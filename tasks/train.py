@@ -94,13 +94,12 @@ def _worker_loop(job: dict[str, Any]) -> None:
     """Train; a user's error is reported instead of raised, since no restart would mend it."""
     config: TrainingConfig = job["config"]
     torch.set_num_threads(config.threads or os.cpu_count() or 1)
-    rows = Catalogue.load(job["dataset"]).split("train", "val")
     device = "cuda" if ray.get_gpu_ids() else "cpu"
     tell = job["relay"].put
     try:
         train(
             load_model(job["model"], device=device),
-            rows,
+            Catalogue.load(job["dataset"]),
             config,
             ArtifactDirectory(job["directory"]),
             seed=job["seed"],

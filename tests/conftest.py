@@ -1,9 +1,11 @@
 """Fixtures for every test."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.mirror import Mirror
 
 PROJECT = Path(__file__).parent.parent
 
@@ -26,3 +28,12 @@ def shared_parity() -> Path:
 def shared_data() -> Path:
     """Real photographs and weights."""
     return _shared("data")
+
+
+@pytest.fixture
+def mirror(tmp_path: Path) -> Iterator[Mirror]:
+    """A web server over an empty folder that can be told to misbehave."""
+    folder = tmp_path / "mirror"
+    folder.mkdir()
+    with Mirror(folder) as served:
+        yield served

@@ -53,11 +53,11 @@ def progress() -> Iterator[None]:
 
 
 @contextmanager
-def user_errors() -> Iterator[None]:
-    """Print an error that the user can mend as one message, and end with status 2."""
+def user_errors(status: int = USER_ERROR) -> Iterator[None]:
+    """Print an error that the user can mend as one message, and end with this status."""
     try:
         yield
     except RetrievalError as error:
         errors.print(f"[bold red]{type(error).__name__}[/]: ", end="")
         errors.print(str(error), markup=False, highlight=False)
-        sys.exit(USER_ERROR)
+        sys.exit(status)

@@ -1,13 +1,19 @@
 """The one schema for YAML files, the command line and the browser form."""
 
 from retrieval_core.config.base import Config
-from retrieval_core.config.dataset import DatasetConfig, DemoConfig, FolderConfig
+from retrieval_core.config.dataset import (
+    BenchmarkConfig,
+    DatasetConfig,
+    DemoConfig,
+    FolderConfig,
+)
 from retrieval_core.config.evaluation import EvaluationConfig
 from retrieval_core.config.features import FeaturesConfig
 from retrieval_core.config.index import AsmkConfig, CodebookConfig
-from retrieval_core.config.loading import dump_config, load_config, parse_config
+from retrieval_core.config.loading import dump_config, load_config, parse_config, refine_config
 from retrieval_core.config.model import GlobalConfig, LitConfig, ModelConfig
 from retrieval_core.config.pipeline import PipelineConfig
+from retrieval_core.config.protocol import ProtocolConfig
 from retrieval_core.config.runtime import RayConfig, RuntimeConfig
 from retrieval_core.config.training import (
     LossConfig,
@@ -18,6 +24,7 @@ from retrieval_core.config.training import (
 
 __all__ = [
     "AsmkConfig",
+    "BenchmarkConfig",
     "CodebookConfig",
     "Config",
     "DatasetConfig",
@@ -32,10 +39,12 @@ __all__ = [
     "ModelConfig",
     "OptimizerConfig",
     "PipelineConfig",
+    "ProtocolConfig",
     "RayConfig",
     "RuntimeConfig",
     "TrainingConfig",
     "dump_config",
     "load_config",
     "parse_config",
+    "refine_config",
 ]

@@ -33,16 +33,58 @@ class FolderConfig(Config):
     )
 
 
+BenchmarkName = Literal[
+    "oxford5k",
+    "paris6k",
+    "roxford5k",
+    "rparis6k",
+    "revisitop1m",
+    "sfm120k",
+    "sfm30k-whiten",
+    "landmarks-v2",
+    "landmarks-v2-clean",
+    "landmarks-v2-train",
+]
+
+
+class BenchmarkConfig(Config):
+    """A published dataset, downloaded or brought (`retrieval datasets list` shows them)."""
+
+    name: BenchmarkName = Field("roxford5k", description="which of them")
+    root: str = Field(
+        "",
+        description="folder with your own copy, in whatever subfolders; '' is 'datasets' in the "
+        "work directory",
+    )
+    download: bool = Field(
+        True, description="fetch the files that are missing; false uses what is there"
+    )
+    sources: str = Field(
+        "", description="YAML file with your own mirrors, sizes and checksums of the files"
+    )
+    validation: Literal["eccv2020", "clusters"] = Field(
+        "eccv2020",
+        description="val split of sfm120k: HOW's and FIRe's, with its own ground truth, or "
+        "cirtorch's, where images of one cluster are right answers of each other",
+    )
+
+
 class DatasetConfig(Config):
     """A dataset by kind; only the section of that kind is read."""
 
-    kind: Literal["demo", "folder"] = Field("demo", description="which dataset")
+    kind: Literal["demo", "folder", "benchmark"] = Field("demo", description="which dataset")
     demo: DemoConfig = Field(DemoConfig(), description="used when kind is demo")
     folder: FolderConfig = Field(FolderConfig(), description="used when kind is folder")
+    benchmark: BenchmarkConfig = Field(BenchmarkConfig(), description="used when kind is benchmark")
 
     max_excluded: float = Field(
         0.01, ge=0, le=1, description="share of missing or empty files above which it is refused"
     )
+
+    @property
+    def label(self) -> str:
+        """What people call it: the name of a benchmark, else the kind."""
+        return self.benchmark.name if self.kind == "benchmark" else self.kind
 
     @model_validator(mode="after")
     def _folder_needs_a_path(self) -> "DatasetConfig":

@@ -14,5 +14,7 @@ class EvaluationConfig(Config):
         (1, 5, 10), min_length=1, description="ranks of precision@k and recall@k"
     )
     bootstrap: int = Field(1_000, ge=0, description="resamplings of the queries; 0 is off")
-    confidence: float = Field(0.95, gt=0, lt=1, description="of the bootstrap interval")
+    confidence: float = Field(
+        0.95, gt=0, lt=1, description="share of resamplings inside the interval"
+    )
     top_k: int | None = Field(None, ge=1, description="length of a ranking; null: everything")

@@ -15,13 +15,19 @@ class FeaturesConfig(Config):
 
     image_size: int = Field(1024, ge=32, le=8192, description="longest side at scale 1, pixels")
     scales: tuple[Scale, ...] = Field(
-        (2.0, 1.414, 1.0, 0.707, 0.5, 0.353, 0.25), min_length=1, description="of local descriptors"
+        (2.0, 1.414, 1.0, 0.707, 0.5, 0.353, 0.25),
+        min_length=1,
+        description="of local descriptors; factors of image_size",
     )
     max_features: int = Field(1_000, ge=1, description="strongest local descriptors of an image")
     global_scales: tuple[Scale, ...] = Field(
-        (1.0,), min_length=1, description="of the global descriptor"
+        (1.0,), min_length=1, description="of the global descriptor; factors of image_size"
     )
-    global_power: float = Field(1.0, gt=0, description="exponent of the mean over global_scales")
+    global_power: Annotated[float, Field(gt=0)] | None = Field(
+        1.0,
+        description="exponent of the mean over global_scales; null: that of the network's own "
+        "pooling where it is GeM and nothing follows it, else 1, as cirtorch does",
+    )
     batch_size: int = Field(8, ge=1, le=4096, description="images of one size per forward pass")
     shard_size: int = Field(64, ge=1, description="images per shard, the unit of resumption")
     max_excluded: float = Field(

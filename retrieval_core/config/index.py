@@ -10,9 +10,11 @@ class CodebookConfig(Config):
     """Visual words: k-means over local descriptors of training images."""
 
     size: int = Field(65_536, ge=2, description="number of visual words")
-    iterations: int = Field(10, ge=1, le=1000, description="of k-means")
+    iterations: int = Field(10, ge=1, le=1000, description="rounds of k-means")
     images: int = Field(20_000, ge=1, description="training images whose descriptors are clustered")
-    scales: tuple[Scale, ...] = Field((1.0,), min_length=1, description="of those descriptors")
+    scales: tuple[Scale, ...] = Field(
+        (1.0,), min_length=1, description="of those descriptors; factors of image_size"
+    )
     max_features: int = Field(1_000, ge=1, description="strongest descriptors of each")
 
 

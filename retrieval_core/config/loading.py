@@ -3,7 +3,7 @@
 import difflib
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,28 @@ def parse_config(tree: dict[str, Any]) -> PipelineConfig:
         return PipelineConfig.model_validate(tree)
     except ValidationError as error:
         raise ConfigError("\n".join(_explain(dict(e)) for e in error.errors())) from None
+
+
+def refine_config(tree: dict[str, Any], configs: Path) -> PipelineConfig:
+    """Check settings that may refine a configuration by name, as a form gives them.
+
+    Args:
+        tree: settings as in a YAML file, but `extends` names a file in `configs` without ".yaml".
+        configs: directory of the configurations.
+
+    Raises:
+        ConfigError: as `load_config`.
+    """
+    name = tree.get("extends")
+    if name is None:
+        return parse_config({key: value for key, value in tree.items() if key != "extends"})
+    known = {path.stem: path for path in sorted(configs.glob("*.yaml"))}
+    if name not in known:
+        raise ConfigError(
+            f"extends: no configuration {name!r} in {configs}; {_nearest(name, known)}"
+        )
+    base = _read_with_parents(known[name], seen=())
+    return parse_config(_merge(base, {k: v for k, v in tree.items() if k != "extends"}))
 
 
 def dump_config(config: BaseModel) -> str:
@@ -103,8 +125,12 @@ def _explain(error: dict[str, Any]) -> str:
 
 def _suggest(location: tuple[str | int, ...]) -> str:
     known = list(_section(location[:-1]).model_fields)
-    close = difflib.get_close_matches(str(location[-1]), known, n=1)
-    return f"did you mean '{close[0]}'?" if close else f"known keys: {', '.join(known)}"
+    return _nearest(location[-1], known, "known keys")
+
+
+def _nearest(name: object, known: Iterable[str], kind: str = "known") -> str:
+    close = difflib.get_close_matches(str(name), known, n=1)
+    return f"did you mean '{close[0]}'?" if close else f"{kind}: {', '.join(known)}"
 
 
 def _section(location: tuple[str | int, ...]) -> type[BaseModel]:

@@ -2,12 +2,13 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from retrieval_core.config.base import Config
 
 Method = Literal["how", "fire", "gem"]
 Pooling = Literal["mac", "spoc", "gem", "gemmp", "rmac"]
+LearnedWhitening = Literal["none", "single_scale", "multi_scale"]
 Positive = Annotated[float, Field(gt=0)]
 
 
@@ -28,6 +29,11 @@ class GlobalConfig(Config):
     regional: bool = Field(False, description="pool and whiten regions, then sum")
     local_whitening: bool = Field(False, description="linear layer on every local feature")
     whitening: bool = Field(True, description="final linear layer on the pooled vector")
+    learned_whitening: LearnedWhitening = Field(
+        "none",
+        description="which whitening of a cirtorch checkpoint is applied to the descriptor that "
+        "was combined over scales, or none (Lw, arXiv 1711.02512)",
+    )
 
 
 class ModelConfig(Config):
@@ -38,8 +44,9 @@ class ModelConfig(Config):
     weights: str = Field(
         "none",
         description="'none' (random), 'efficientnet-lite0' (ImageNet, from the installed package), "
-        "or a path or URL of a checkpoint: a bundle of this project, an official FIRe, HOW or "
-        "cirtorch file, or ImageNet weights of the backbone",
+        "the name of a published checkpoint (`retrieval checkpoints list`), or a path or URL of "
+        "one: a bundle of this project, an official FIRe, HOW or cirtorch file, or ImageNet "
+        "weights of the backbone",
     )
     skip_layer: int = Field(0, ge=0, le=4, description="last blocks of the backbone left out")
     dim: int | None = Field(
@@ -54,3 +61,9 @@ class ModelConfig(Config):
     std: tuple[Positive, Positive, Positive] = Field(
         (0.229, 0.224, 0.225), description="divides RGB after the mean is subtracted"
     )
+
+    @model_validator(mode="after")
+    def _learned_whitening_comes_with_weights(self) -> "ModelConfig":
+        if self.pooled.learned_whitening != "none" and self.weights == "none":
+            raise ValueError("pooled.learned_whitening needs the weights of a cirtorch checkpoint")
+        return self

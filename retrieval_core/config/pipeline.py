@@ -8,6 +8,7 @@ from retrieval_core.config.evaluation import EvaluationConfig
 from retrieval_core.config.features import FeaturesConfig
 from retrieval_core.config.index import AsmkConfig, CodebookConfig
 from retrieval_core.config.model import ModelConfig
+from retrieval_core.config.protocol import ProtocolConfig
 from retrieval_core.config.runtime import RuntimeConfig
 from retrieval_core.config.training import TrainingConfig
 
@@ -15,15 +16,21 @@ from retrieval_core.config.training import TrainingConfig
 class PipelineConfig(Config):
     """An experiment from images to scores."""
 
-    name: str = Field("experiment", pattern=r"^[A-Za-z0-9_.-]+$", description="shown everywhere")
+    name: str = Field(
+        "experiment", pattern=r"^[A-Za-z0-9_.-]+$", description="of the experiment, in every list"
+    )
     seed: int = Field(0, ge=0, le=2**31 - 1, description="of every stage that draws at random")
     dataset: DatasetConfig = Field(DatasetConfig(), description="its test split is scored")
+    distractors: DatasetConfig | None = Field(
+        None, description="images added to the searched database, never a right answer"
+    )
     model: ModelConfig = Field(ModelConfig())
     training: TrainingConfig = Field(TrainingConfig())
     features: FeaturesConfig = Field(FeaturesConfig())
     codebook: CodebookConfig = Field(CodebookConfig())
     asmk: AsmkConfig = Field(AsmkConfig())
     evaluation: EvaluationConfig = Field(EvaluationConfig())
+    protocol: ProtocolConfig = Field(ProtocolConfig())
     runtime: RuntimeConfig = Field(RuntimeConfig())
 
     @model_validator(mode="after")
@@ -33,6 +40,12 @@ class PipelineConfig(Config):
                 f"training.loss.kind 'super_feature' needs model.method 'fire', not "
                 f"'{self.model.method}'"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _distractors_are_other_images(self) -> "PipelineConfig":
+        if self.distractors == self.dataset:
+            raise ValueError("distractors are the dataset itself: right answers would count wrong")
         return self
 
     @property

@@ -12,11 +12,15 @@ class LossConfig(Config):
     """The training objective over tuples of one query, one positive and hard negatives."""
 
     kind: Literal["contrastive", "triplet", "super_feature"] = Field(
-        "contrastive", description="super_feature needs method fire"
+        "contrastive", description="which objective; super_feature needs method fire"
     )
-    margin: float = Field(0.8, ge=0, description="0.8 HOW, 0.85 GeM, 1.1 FIRe, 0.5 triplet")
-    super_feature_weight: float = Field(0.02, ge=0, description="FIRe, equation 7")
-    decorrelation_weight: float = Field(0.1, ge=0, description="FIRe, equation 7")
+    margin: float = Field(
+        0.8, ge=0, description="distance kept from negatives: 0.8 HOW, 0.85 GeM, 1.1 FIRe"
+    )
+    super_feature_weight: float = Field(0.02, ge=0, description="of that loss; FIRe, equation 7")
+    decorrelation_weight: float = Field(
+        0.1, ge=0, description="of the attention maps; FIRe, equation 7"
+    )
     ratio_test: Literal["paper", "released"] = Field(
         "paper",
         description="'paper' divides by the second smallest distance; 'released' repeats the "
@@ -35,7 +39,7 @@ class MiningConfig(Config):
 class OptimizerConfig(Config):
     """Adam with exponential decay."""
 
-    learning_rate: float = Field(3e-5, gt=0, lt=1, description="of Adam")
+    learning_rate: float = Field(3e-5, gt=0, lt=1, description="of Adam, in the first epoch")
     weight_decay: float = Field(1e-4, ge=0, lt=1, description="L2 penalty")
     decay: float = Field(0.99, gt=0, le=1, description="factor of the learning rate per epoch")
     pool_factor: float = Field(10.0, gt=0, description="learning-rate factor of GeM's exponent")
@@ -44,7 +48,7 @@ class OptimizerConfig(Config):
 class TrainingConfig(Config):
     """Epochs of mined tuples; `epochs: 0` keeps the initial network."""
 
-    epochs: int = Field(20, ge=0, le=10_000, description="0 keeps the network as it is")
+    epochs: int = Field(20, ge=0, le=10_000, description="passes over mined tuples; 0: no training")
     queries: int = Field(2_000, ge=1, description="tuples per epoch")
     batch: int = Field(5, ge=1, le=1024, description="tuples per optimizer step")
     image_size: int = Field(1024, ge=32, le=4096, description="longest side, pixels")

@@ -1,7 +1,7 @@
 """A dataset on disk: a table of images and, per query, which of them are right."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -74,12 +74,18 @@ class Catalogue:
         rows: every image, by ascending image_id.
         truth: one entry per query of the test split, in the order of the queries' image_ids.
         revisited: whether easy and hard positives are told apart.
+        pairs: (query, positive) image ids of the train split to learn from; without any, images
+            of one label are each other's positives.
+        val_truth: right answers among the images of the val split; without any, images of one
+            label are.
     """
 
     name: str
     rows: tuple[ImageRow, ...]
     truth: tuple[QueryTruth, ...]
     revisited: bool
+    pairs: tuple[tuple[int, int], ...] = ()
+    val_truth: tuple[QueryTruth, ...] = ()
 
     def split(self, *splits: Split) -> list[ImageRow]:
         """Rows of these splits."""
@@ -98,10 +104,13 @@ class Catalogue:
         columns = {name: [getattr(row, name) for row in self.rows] for name in SCHEMA.names}
         with directory.writing(IMAGES) as path:
             pq.write_table(pa.table(columns, schema=SCHEMA), path)
-        truth = [
-            {"query": t.query, "easy": t.easy, "hard": t.hard, "junk": t.junk} for t in self.truth
-        ]
-        content = {"name": self.name, "revisited": self.revisited, "queries": truth}
+        content = {
+            "name": self.name,
+            "revisited": self.revisited,
+            "queries": [asdict(truth) for truth in self.truth],
+            "pairs": self.pairs,
+            "val_queries": [asdict(truth) for truth in self.val_truth],
+        }
         directory.write_json(GROUND_TRUTH, content)
 
     @staticmethod
@@ -122,6 +131,8 @@ class Catalogue:
             rows=tuple(_row(values) for values in table.to_pylist()),
             truth=tuple(_truth(values) for values in content["queries"]),
             revisited=content["revisited"],
+            pairs=tuple((query, positive) for query, positive in content["pairs"]),
+            val_truth=tuple(_truth(values) for values in content["val_queries"]),
         )
 
 
@@ -135,12 +146,13 @@ def label_truth(
         junk_labels: per label, labels that count neither as right nor as wrong.
 
     Returns:
-        One entry per query row; the query itself is junk where it is also in the database.
+        One entry per query row; the query's own file is junk where it is also in the database.
     """
     database = [r for r in rows if r.role in ("database", "both")]
     by_label: dict[str, list[int]] = {}
     for row in database:
         by_label.setdefault(row.label, []).append(row.image_id)
+    of_path = {row.path: row.image_id for row in database}
     truth = []
     for query in (r for r in rows if r.role in ("query", "both")):
         same = by_label.get(query.label, []) if query.label else []
@@ -149,10 +161,11 @@ def label_truth(
             for name in sorted((junk_labels or {}).get(query.label, ()))
             for i in by_label.get(name, [])
         ]
-        if query.role == "both":
-            junk.append(query.image_id)
-        positives = tuple(i for i in same if i != query.image_id)
-        truth.append(QueryTruth(query.image_id, positives, (), tuple(sorted(junk))))
+        itself = of_path.get(query.path)
+        if itself is not None:
+            junk.append(itself)
+        positives = tuple(i for i in same if i != itself)
+        truth.append(QueryTruth(query.image_id, positives, (), tuple(sorted(set(junk)))))
     return tuple(truth)
 
 

@@ -75,7 +75,12 @@ def _check_paths(entries: Sequence[Entry], splits: Sequence[Split]) -> None:
     shared = [path for path, found in sides.items() if len(found) > 1]
     if shared:
         raise DatasetError(f"images in more than one split: {list_values(shared)}")
-    twice = [path for path, count in Counter(e.path for e in entries).items() if count > 1]
+    # a query, with its box, may be cut out of a database image
+    listed = Counter(
+        (entry.path, entry.query if split == "test" else None)
+        for entry, split in zip(entries, splits, strict=True)
+    )
+    twice = [path for (path, _), count in listed.items() if count > 1]
     if twice:
         raise DatasetError(f"images listed more than once: {list_values(twice)}")
 

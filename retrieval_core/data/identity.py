@@ -10,6 +10,7 @@ from typing import Any
 import fsspec
 
 from retrieval_core.config import DatasetConfig
+from retrieval_core.data.benchmarks.identity import benchmark_identity
 from retrieval_core.data.folder import is_table, read_entries
 from retrieval_core.errors import DatasetError
 
@@ -17,7 +18,10 @@ STAT_THREADS = 16
 
 
 def dataset_identity(config: DatasetConfig) -> dict[str, Any]:
-    """Settings of the dataset's kind and, for files of the user's, a digest of their listing.
+    """Settings of the dataset's kind and, for files on disk, what tells their content.
+
+    That is a digest of the listing for files of the user's; for benchmarks the digests of what
+    was downloaded, if it was.
 
     Names, sizes and modification times stand for the content: reading a million images to find
     that nothing changed would cost more than most stages.
@@ -36,6 +40,8 @@ def dataset_identity(config: DatasetConfig) -> dict[str, Any]:
             identity["listing"] = _files_digest(entry.path for entry in entries)
         else:
             identity["listing"] = _listing_digest(config.folder.path)
+    if config.kind == "benchmark":
+        identity["benchmark"] = benchmark_identity(config.benchmark)
     return identity
 
 

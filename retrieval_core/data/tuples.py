@@ -1,11 +1,10 @@
 """Training tuples: which images show the same thing, and which to mine negatives among."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from retrieval_core.data.catalogue import ImageRow
+from retrieval_core.data.catalogue import Catalogue, ImageRow
 from retrieval_core.errors import DatasetError
 
 Pair = tuple[ImageRow, ImageRow]
@@ -13,7 +12,7 @@ Pair = tuple[ImageRow, ImageRow]
 
 @dataclass(frozen=True)
 class TrainingTuple:
-    """A query, an image of the same label, and hard images of other labels."""
+    """A query, an image that shows the same, and hard images of other labels."""
 
     query: ImageRow
     positive: ImageRow
@@ -25,37 +24,45 @@ class TrainingTuple:
         return self.query, self.positive, *self.negatives
 
 
-def draw_pairs(rows: Sequence[ImageRow], count: int, rng: np.random.Generator) -> list[Pair]:
-    """Queries, each with a random other image of its label.
+def draw_pairs(catalogue: Catalogue, count: int, rng: np.random.Generator) -> list[Pair]:
+    """Random pairs of a query and a positive.
+
+    They are the dataset's own where it has any, else training images of a label, each with a
+    random other image of it.
 
     Args:
-        rows: images of any split; those of split train with a label are drawn from.
-        count: number of pairs, >= 1; no query comes twice before every query came once.
+        catalogue: its split train is drawn from.
+        count: number of pairs, >= 1; no pair of the dataset's own, and else no query, comes twice
+            before every one came once.
         rng: source of the choice.
 
     Returns:
         `count` pairs of query and positive.
 
     Raises:
-        DatasetError: no label has two training images.
+        DatasetError: there are no pairs, and no label has two training images.
     """
-    by_label = _by_label(rows)
+    if catalogue.pairs:
+        row_of = {row.image_id: row for row in catalogue.split("train")}
+        order = _rounds(len(catalogue.pairs), count, rng)
+        chosen = (catalogue.pairs[i] for i in order)
+        return [(row_of[query], row_of[positive]) for query, positive in chosen]
+    by_label = _by_label(catalogue)
     queries = [row for group in by_label.values() if len(group) >= 2 for row in group]
     if not queries:
         raise DatasetError(
             "training needs a label with at least two images of split train, found "
             f"{sum(map(len, by_label.values()))} labelled images of {len(by_label)} labels"
         )
-    rounds = -(-count // len(queries))
-    order = np.concatenate([rng.permutation(len(queries)) for _ in range(rounds)])[:count]
+    order = _rounds(len(queries), count, rng)
     return [(queries[i], _partner(queries[i], by_label, rng)) for i in order]
 
 
-def draw_pool(rows: Sequence[ImageRow], size: int, rng: np.random.Generator) -> list[ImageRow]:
+def draw_pool(catalogue: Catalogue, size: int, rng: np.random.Generator) -> list[ImageRow]:
     """Random images to mine negatives among.
 
     Args:
-        rows: images of any split; those of split train with a label are drawn from.
+        catalogue: its images of split train with a label are drawn from.
         size: most images of the pool, >= 1.
         rng: source of the choice.
 
@@ -65,7 +72,7 @@ def draw_pool(rows: Sequence[ImageRow], size: int, rng: np.random.Generator) -> 
     Raises:
         DatasetError: the pool shows a single label, so that no query has a negative.
     """
-    images = [row for group in _by_label(rows).values() for row in group]
+    images = [row for group in _by_label(catalogue).values() for row in group]
     pool = [images[i] for i in rng.permutation(len(images))[:size]]
     labels = {row.label for row in pool}
     if len(labels) < 2:
@@ -76,10 +83,17 @@ def draw_pool(rows: Sequence[ImageRow], size: int, rng: np.random.Generator) -> 
     return pool
 
 
-def _by_label(rows: Sequence[ImageRow]) -> dict[str, list[ImageRow]]:
+def _rounds(size: int, count: int, rng: np.random.Generator) -> list[int]:
+    """`count` of `size` positions in random order, round after round of all of them."""
+    rounds = -(-count // size)
+    order = np.concatenate([rng.permutation(size) for _ in range(rounds)])[:count]
+    return [int(position) for position in order]
+
+
+def _by_label(catalogue: Catalogue) -> dict[str, list[ImageRow]]:
     groups: dict[str, list[ImageRow]] = {}
-    for row in rows:
-        if row.split == "train" and row.label:
+    for row in catalogue.split("train"):
+        if row.label:
             groups.setdefault(row.label, []).append(row)
     return groups
 

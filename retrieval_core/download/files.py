@@ -32,7 +32,9 @@ class RemoteFile:
     size: int | None = None
 
     def __post_init__(self) -> None:
-        if self.name != Path(self.name).name or "\\" in self.name or self.name.startswith("."):
+        is_plain = self.name and self.name == Path(self.name).name and "\\" not in self.name
+        # a leading dot is kept for parts and locks
+        if not is_plain or self.name.startswith("."):
             raise DownloadError(f"{self.name!r} is no plain file name")
         for url in self.urls:
             if urlsplit(url).scheme not in SCHEMES:

@@ -6,6 +6,7 @@ from retrieval_core.evaluation.bootstrap import (
     bootstrap_difference,
     bootstrap_interval,
 )
+from retrieval_core.evaluation.precision_recall import interpolated_precision, precision_recall
 from retrieval_core.evaluation.recall import (
     MeanAveragePrecisionAtR,
     Recall,
@@ -25,9 +26,11 @@ __all__ = [
     "bootstrap_difference",
     "bootstrap_interval",
     "evaluate_ranking",
+    "interpolated_precision",
     "label_ground_truth",
     "mean_average_precision",
     "mean_average_precision_at_r",
+    "precision_recall",
     "recall_at_k",
     "revisited_scores",
 ]

@@ -74,7 +74,7 @@ def evaluate_ranking(
     Raises:
         RankingError: a ranked query is not in the catalogue, or no query has a right answer.
     """
-    ranks = _ranks_by_truth(ranking, catalogue)
+    ranks = ranks_by_truth(ranking, catalogue)
     setups, recalls = _score(ranks, catalogue, config.kappas)
     main = setups[MAIN if catalogue.revisited else ALL]
     query_ids = np.array([truth.query for truth in catalogue.truth], np.int64)
@@ -97,7 +97,12 @@ def evaluate_ranking(
     )
 
 
-def _ranks_by_truth(ranking: Ranking, catalogue: Catalogue) -> npt.NDArray[np.int64]:
+def ranks_by_truth(ranking: Ranking, catalogue: Catalogue) -> npt.NDArray[np.int64]:
+    """Ranked ids with one row per entry of `catalogue.truth`; only -1 where none was ranked.
+
+    Raises:
+        RankingError: a ranked query is not in the catalogue.
+    """
     row_of = {truth.query: row for row, truth in enumerate(catalogue.truth)}
     if unknown := [int(q) for q in ranking.query_ids if int(q) not in row_of]:
         raise RankingError(f"queries {unknown[:5]} are not among those of {catalogue.name}")
@@ -106,18 +111,21 @@ def _ranks_by_truth(ranking: Ranking, catalogue: Catalogue) -> npt.NDArray[np.in
     return ranks
 
 
+def truth_by_setup(catalogue: Catalogue) -> dict[str, list[dict[str, npt.NDArray[np.int64]]]]:
+    """Ground truth as `mean_average_precision` takes it, per setup of the dataset's protocol."""
+    truth = [{"easy": t.easy, "hard": t.hard, "junk": t.junk} for t in catalogue.truth]
+    # easy holds every right answer of the old protocol, so that medium scores it
+    names = {setup: setup for setup in SETUPS} if catalogue.revisited else {ALL: MAIN}
+    return {name: setup_truth(truth, setup) for name, setup in names.items()}
+
+
 def _score(
     ranks: npt.NDArray[np.int64], catalogue: Catalogue, kappas: Sequence[int]
 ) -> tuple[dict[str, AveragePrecision], dict[str, Float64]]:
     """Scores of each setup, and recall@k per query in the main one."""
-    truth = [{"easy": t.easy, "hard": t.hard, "junk": t.junk} for t in catalogue.truth]
-    # easy holds every right answer of the old protocol, so that medium scores it
-    names = {setup: setup for setup in SETUPS} if catalogue.revisited else {ALL: MAIN}
-    setups = {
-        name: mean_average_precision(ranks, setup_truth(truth, setup), kappas)
-        for name, setup in names.items()
-    }
-    recall = recall_at_k(ranks, setup_truth(truth, MAIN), kappas)
+    truth = truth_by_setup(catalogue)
+    setups = {name: mean_average_precision(ranks, t, kappas) for name, t in truth.items()}
+    recall = recall_at_k(ranks, truth[MAIN if catalogue.revisited else ALL], kappas)
     return setups, {f"recall@{k}": recall.hits[:, i] for i, k in enumerate(kappas)}
 
 

@@ -62,18 +62,28 @@ class FeatureStore:
 
     Args:
         uri: directory that `extract_shard` wrote into.
+        shards: indices of those to read; default: all.
 
     Raises:
-        ArtifactError: there is no finished shard, or a shard's report is damaged.
+        ArtifactError: there is no finished shard, or a shard's report is missing or damaged.
     """
 
-    def __init__(self, uri: str | Path) -> None:
+    def __init__(self, uri: str | Path, shards: Iterable[int] | None = None) -> None:
         self._directory = ArtifactDirectory(uri)
-        names = [n for n in self._directory.names() if n.startswith("reports/shard-")]
-        if not names:
-            raise ArtifactError(f"{uri} holds no extracted features: it has no reports/")
-        indices = sorted(int(Path(name).stem.removeprefix("shard-")) for name in names)
+        indices = self._finished() if shards is None else list(shards)
         self._reports = [read_report(self._directory, index) for index in indices]
+
+    def partitions(self, images: int) -> list[tuple[int, ...]]:
+        """Indices of successive shards in groups of at least `images` images; the last has less."""
+        groups: list[tuple[int, ...]] = []
+        gathered = images
+        for report in self._reports:
+            if gathered >= images:
+                groups.append(())
+                gathered = 0
+            groups[-1] += (report.index,)
+            gathered += report.images
+        return groups
 
     def global_descriptors(
         self, image_ids: Iterable[int] | None = None
@@ -143,6 +153,13 @@ class FeatureStore:
                 samples = np.empty((len(drawn), found.shape[1]), np.float32)
             samples[low:high] = found[drawn[low:high] - start]
         return np.empty((0, 0), np.float32) if samples is None else samples
+
+    def _finished(self) -> list[int]:
+        names = [n for n in self._directory.names() if n.startswith("reports/shard-")]
+        if not names:
+            uri = self._directory.uri
+            raise ArtifactError(f"{uri} holds no extracted features: it has no reports/")
+        return sorted(int(Path(name).stem.removeprefix("shard-")) for name in names)
 
     def _local_shard(
         self, report: ShardReport, selected: NDArray[np.int64], *, whole: bool

@@ -1,5 +1,6 @@
 """The ASMK inverted file (ICCV 2013; binary and multiple assignment as in arXiv 2007.13172)."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from retrieval_core.index.inputs import (
     refuse,
 )
 from retrieval_core.index.kernels import add_binary_scores, add_float_scores
-from retrieval_core.index.segment import Segment, build_segment, merge_segments
+from retrieval_core.index.segment import Segment, build_segment, images_per_word, merge_segments
 from retrieval_core.index.selection import best_first
 from retrieval_core.index.statistics import Float64, Statistics, derive_statistics
 from retrieval_core.index.storage import open_arrays, save_arrays
@@ -55,6 +56,31 @@ class AsmkIndex:
         segment = build_segment(none, nothing, codebook.size)
         return AsmkIndex(codebook, segment, binary=binary, use_idf=use_idf)
 
+    @staticmethod
+    def union(indexes: Sequence["AsmkIndex"], offsets: Sequence[int] = ()) -> "AsmkIndex":
+        """One index of the images of several; posting lists are shared, not copied.
+
+        Words are counted and weighed over all of them.
+
+        Args:
+            indexes: at least one, of one codebook and the same settings.
+            offsets: added to the image ids of each; default: 0.
+
+        Raises:
+            ArtifactMismatchError: another codebook or other settings; names both.
+            IndexInputError: an id in more than one of them.
+        """
+        first, *others = indexes
+        for other in others:
+            _require_same(first, other)
+        united = AsmkIndex.create(first.codebook, binary=first.binary, use_idf=first.use_idf)
+        for index, offset in zip(indexes, offsets or [0] * len(indexes), strict=True):
+            united._segments += [segment.shifted(offset) for segment in index._segments]
+            united._alive += [alive.copy() for alive in index._alive]
+        ids = united.image_ids
+        refuse(ids[1:][np.diff(ids) == 0], "in more than one of the indexes")
+        return united
+
     def __len__(self) -> int:
         return int(sum(alive.sum() for alive in self._alive))
 
@@ -62,6 +88,11 @@ class AsmkIndex:
     def image_ids(self) -> Int64:
         """(N,) int64 ids of the images in the index, ascending."""
         return self._derived().image_ids.copy()
+
+    @property
+    def images_per_word(self) -> Int64:
+        """(size,) int64 number of images that hold each visual word."""
+        return images_per_word(self._segments, self._alive)
 
     def add(
         self, image_ids: npt.ArrayLike, descriptors: npt.ArrayLike, image_index: npt.ArrayLike
@@ -153,14 +184,19 @@ class AsmkIndex:
             ids[query], scores[query] = self._derived().image_ids[best], found[best]
         return ids, scores
 
-    def save(self, uri: str | Path) -> None:
+    def save(self, uri: str | Path, *, with_codebook: bool = True) -> None:
         """Compact, then write `.npy` files, the codebook and, last, `index.json`.
 
         An index of the same codebook that is already there is replaced in one step.
+
+        Args:
+            uri: directory, as a path or fsspec URL.
+            with_codebook: else it is opened with a codebook only.
         """
         self.compact()
         segment = self._segments[0]
-        self.codebook.save(ArtifactDirectory(uri))
+        if with_codebook:
+            self.codebook.save(ArtifactDirectory(uri))
         description = {
             "kind": KIND,
             "binary": self.binary,
@@ -217,11 +253,10 @@ class AsmkIndex:
         sums, first = np.zeros(len(derived.norms)), 0
         for segment in self._segments:
             part = sums[first : first + len(segment.image_ids)]
-            lists = (segment.offsets, segment.images, segment.codes)
             if self.binary:
-                add_binary_scores(part, query, lists, similarities)
+                add_binary_scores(part, query, segment.lists, similarities)
             else:
-                add_float_scores(part, query, lists, float(alpha), float(threshold))
+                add_float_scores(part, query, segment.lists, float(alpha), float(threshold))
             first += len(segment.image_ids)
         norm = np.sqrt(weights.sum() * derived.norms)
         scores = np.divide(sums, norm, out=np.zeros(len(sums)), where=norm > 0)
@@ -259,6 +294,20 @@ def _selectivity(dim: int, alpha: float, threshold: float) -> Float64:
     similarity = 1 - 2 * np.arange(dim + 1) / dim
     selected: Float64 = np.sign(similarity) * np.abs(similarity) ** alpha
     return np.where(similarity >= threshold, selected, 0.0)
+
+
+def _require_same(first: AsmkIndex, other: AsmkIndex) -> None:
+    for name in ("binary", "use_idf"):
+        expected, found = getattr(first, name), getattr(other, name)
+        if found != expected:
+            raise ArtifactMismatchError(
+                f"an index with {name} {found} does not go with one with {name} {expected}"
+            )
+    if other.codebook.digest != first.codebook.digest:
+        raise ArtifactMismatchError(
+            f"an index of codebook {other.codebook.digest} does not go with one of codebook "
+            f"{first.codebook.digest}"
+        )
 
 
 def _check_settings(multiple_assignment: int, alpha: float) -> None:

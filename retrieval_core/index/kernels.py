@@ -75,6 +75,69 @@ def add_float_scores(
 
 
 @numba.njit(cache=True, nogil=True)
+def add_norms(norms: Array, offsets: Array, images: Array, idf: Array) -> None:
+    """Add the weight of every posting's word to the norm of its image.
+
+    Args:
+        norms: (n,) float64, changed in place.
+        offsets: (size + 1,) where each word's posting list begins.
+        images: (p,) position in `norms` of each posting.
+        idf: (size,) float64.
+    """
+    for word in range(len(idf)):
+        for p in range(offsets[word], offsets[word + 1]):
+            norms[images[p]] += idf[word]
+
+
+@numba.njit(cache=True, nogil=True)
+def count_words(lengths: Array, offsets: Array, images: Array, alive: Array) -> None:
+    """Add the number of images that have a word, those that are alive, to each word's count.
+
+    Args:
+        lengths: (size,) int64, changed in place.
+        offsets: (size + 1,) where each word's posting list begins.
+        images: (p,) position in `alive` of each posting.
+        alive: (n,) bool.
+    """
+    for word in range(len(lengths)):
+        for p in range(offsets[word], offsets[word + 1]):
+            lengths[word] += alive[images[p]]
+
+
+@numba.njit(cache=True, nogil=True)
+def place_postings(
+    images: Array, codes: Array, ends: Array, segment: Triple, positions: Array
+) -> None:
+    """Append the postings of a segment to the posting lists that it is merged into.
+
+    Args:
+        images: (P,) of the merged lists, changed in place.
+        codes: (P, w) of the merged lists, changed in place.
+        ends: (size,) where the next posting of each word goes, changed in place.
+        segment: offsets, images and codes as in `add_binary_scores`.
+        positions: (n,) merged position of each image of the segment; -1 is left out.
+    """
+    offsets, own_images, own_codes = segment
+    for word in range(len(ends)):
+        for p in range(offsets[word], offsets[word + 1]):
+            position = positions[own_images[p]]
+            if position >= 0:
+                images[ends[word]] = position
+                codes[ends[word]] = own_codes[p]
+                ends[word] += 1
+
+
+@numba.njit(cache=True, nogil=True)
+def sort_postings(offsets: Array, images: Array, codes: Array) -> None:
+    """Sort each word's posting list by image, in place (arguments as `place_postings`)."""
+    for word in range(len(offsets) - 1):
+        part = slice(offsets[word], offsets[word + 1])
+        order = np.argsort(images[part])
+        images[part] = images[part][order]
+        codes[part] = codes[part][order]
+
+
+@numba.njit(cache=True, nogil=True)
 def _count_ones(bits: Any) -> Any:
     # the compiler turns this pattern into the processor's population count
     bits -= (bits >> np.uint64(1)) & np.uint64(0x5555555555555555)

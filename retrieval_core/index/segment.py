@@ -1,13 +1,14 @@
 """Posting lists of some images, never changed once built."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from retrieval_core.index.aggregation import Aggregates, Codes
 from retrieval_core.index.inputs import Int64
+from retrieval_core.index.kernels import count_words, place_postings, sort_postings
 
 Mask = npt.NDArray[np.bool_]
 
@@ -33,9 +34,14 @@ class Segment:
         """What merging it costs."""
         return len(self.image_ids) + len(self.images)
 
-    def words(self) -> Int64:
-        """(p,) int64, visual word of each posting."""
-        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+    @property
+    def lists(self) -> tuple[Int64, npt.NDArray[np.int32], Codes]:
+        """What the compiled loops take."""
+        return self.offsets, self.images, self.codes
+
+    def shifted(self, offset: int) -> "Segment":
+        """The same posting lists of images whose ids are higher by `offset`."""
+        return replace(self, image_ids=self.image_ids + offset)
 
     def find(self, image_ids: Int64) -> Int64:
         """(m,) int64 positions of these ids, -1 where absent."""
@@ -69,23 +75,37 @@ def build_segment(image_ids: Int64, aggregates: Aggregates, codebook_size: int) 
 
 
 def merge_segments(segments: Sequence[Segment], alive: Sequence[Mask]) -> Segment:
-    """One segment of all images that are alive.
+    """One segment of all images that are alive; needs no memory beside that of the result.
 
     Args:
         segments: at least one, of one codebook.
         alive: per segment (n,) bool; an id is alive in at most one segment.
     """
-    ids, parts, first = [], [], 0
+    ids = np.concatenate([s.image_ids[living] for s, living in zip(segments, alive, strict=True)])
+    order = np.argsort(ids)
+    position = np.empty(len(ids), np.int32)
+    position[order] = np.arange(len(ids), dtype=np.int32)
+    offsets = np.append(0, np.cumsum(images_per_word(segments, alive)))
+    images = np.empty(offsets[-1], np.int32)
+    codes = np.empty((offsets[-1], segments[0].codes.shape[1]), segments[0].codes.dtype)
+    ends, first = offsets[:-1].copy(), 0
     for segment, living in zip(segments, alive, strict=True):
-        kept = living[segment.images]
-        position = first + np.cumsum(living) - 1
-        images = position[segment.images[kept]]
-        parts.append(Aggregates(images, segment.words()[kept], segment.codes[kept]))
-        ids.append(segment.image_ids[living])
-        first += len(ids[-1])
-    merged = Aggregates(
-        images=np.concatenate([part.images for part in parts]),
-        words=np.concatenate([part.words for part in parts]),
-        codes=np.concatenate([part.codes for part in parts]),
-    )
-    return build_segment(np.concatenate(ids), merged, len(segments[0].offsets) - 1)
+        last = first + int(living.sum())
+        positions = np.full(len(living), -1, np.int32)
+        positions[living] = position[first:last]
+        place_postings(images, codes, ends, segment.lists, positions)
+        first = last
+    if (np.diff(order) < 0).any():
+        sort_postings(offsets, images, codes)
+    return Segment(ids[order], offsets, images, codes)
+
+
+def images_per_word(segments: Sequence[Segment], alive: Sequence[Mask]) -> Int64:
+    """(size,) int64, images of each word's posting list (arguments as `merge_segments`)."""
+    lengths = np.zeros(len(segments[0].offsets) - 1, np.int64)
+    for segment, living in zip(segments, alive, strict=True):
+        if living.all():
+            lengths += np.diff(segment.offsets)
+        else:
+            count_words(lengths, segment.offsets, segment.images, living)
+    return lengths

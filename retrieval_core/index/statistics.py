@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from retrieval_core.index.inputs import Int64
-from retrieval_core.index.segment import Mask, Segment
+from retrieval_core.index.kernels import add_norms
+from retrieval_core.index.segment import Mask, Segment, images_per_word
 
 Float64 = npt.NDArray[np.float64]
 
@@ -39,18 +40,14 @@ def derive_statistics(
     slots = living[np.argsort(ids[living])]
     idf = np.ones(len(segments[0].offsets) - 1)
     if use_idf:
-        counts = sum(_images_per_word(s, a) for s, a in zip(segments, alive, strict=True))
+        counts = images_per_word(segments, alive)
         np.log(len(slots) / np.maximum(counts, 1), out=idf, where=counts > 0)
         idf **= 2
-    norms = [
-        np.bincount(segment.images, idf[segment.words()], len(segment.image_ids))
-        for segment in segments
-    ]
+    norms = [_norms(segment, idf) for segment in segments]
     return Statistics(idf, np.concatenate(norms), slots, ids[slots])
 
 
-def _images_per_word(segment: Segment, alive: Mask) -> Int64:
-    if alive.all():
-        return np.diff(segment.offsets)
-    words = segment.words()[alive[segment.images]]
-    return np.bincount(words, minlength=len(segment.offsets) - 1)
+def _norms(segment: Segment, idf: Float64) -> Float64:
+    norms = np.zeros(len(segment.image_ids))
+    add_norms(norms, segment.offsets, segment.images, idf)
+    return norms

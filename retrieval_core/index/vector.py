@@ -1,11 +1,12 @@
 """Exact search among global descriptors."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from retrieval_core.errors import IndexInputError
+from retrieval_core.errors import ArtifactMismatchError, IndexInputError
 from retrieval_core.index.inputs import (
     Float32,
     Int64,
@@ -18,7 +19,8 @@ from retrieval_core.index.selection import best_first
 from retrieval_core.index.storage import open_arrays, save_arrays
 
 KIND = "vector"
-QUERY_BLOCK = 256
+# every product has this many rows: how the queries are cut changes no bit of their scores
+QUERY_BLOCK = 32
 
 
 class VectorIndex:
@@ -26,12 +28,22 @@ class VectorIndex:
 
     Attributes:
         image_ids: (N,) int64, ascending.
-        vectors: (N, D) float32, one per id.
+        blocks: (n, D) float32 each, one row per id; memory-mapped ones are not copied together.
     """
 
-    def __init__(self, image_ids: Int64, vectors: Float32) -> None:
+    def __init__(self, image_ids: Int64, *blocks: Float32) -> None:
         self.image_ids = image_ids
-        self.vectors = vectors
+        self.blocks = blocks
+
+    @property
+    def dim(self) -> int:
+        """D, dimensions of a vector."""
+        return int(self.blocks[0].shape[1])
+
+    @property
+    def vectors(self) -> Float32:
+        """(N, D) float32, one per id."""
+        return self.blocks[0] if len(self.blocks) == 1 else np.concatenate(self.blocks)
 
     @staticmethod
     def create(dim: int) -> "VectorIndex":
@@ -43,6 +55,26 @@ class VectorIndex:
         if dim < 1:
             raise IndexInputError(f"dim: expected 1 or more, found {dim}")
         return VectorIndex(np.empty(0, np.int64), np.empty((0, dim), np.float32))
+
+    @staticmethod
+    def union(indexes: Sequence["VectorIndex"], offsets: Sequence[int] = ()) -> "VectorIndex":
+        """One index of the images of several; vectors are shared, not copied.
+
+        Args:
+            indexes: at least one, of vectors of the same dimension.
+            offsets: added to the image ids of each, so that they ascend from one index to the
+                next; default: 0.
+
+        Raises:
+            ArtifactMismatchError: vectors of another dimension; names both.
+            IndexInputError: ids that do not ascend.
+        """
+        if len(dims := {index.dim for index in indexes}) > 1:
+            raise ArtifactMismatchError(f"vectors of {sorted(dims)} dimensions do not go together")
+        shifts = offsets or [0] * len(indexes)
+        ids = np.concatenate([i.image_ids + s for i, s in zip(indexes, shifts, strict=True)])
+        refuse(ids[1:][np.diff(ids) <= 0], "not above those of the index before")
+        return VectorIndex(ids, *(block for index in indexes for block in index.blocks))
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -58,13 +90,13 @@ class VectorIndex:
             IndexInputError: an id twice or already there, or unusable vectors.
         """
         ids = check_image_ids(image_ids)
-        new = check_vectors(vectors, self.vectors.shape[1], "vectors")
+        new = check_vectors(vectors, self.dim, "vectors")
         if len(ids) != len(new):
             raise IndexInputError(f"image_ids: {len(ids)} ids for {len(new)} vectors")
         refuse(ids[np.isin(ids, self.image_ids)], "already in the index")
         merged = np.concatenate([self.image_ids, ids])
         order = np.argsort(merged)
-        self.vectors = np.concatenate([self.vectors, new])[order]
+        self.blocks = (np.concatenate([*self.blocks, new])[order],)
         self.image_ids = merged[order]
 
     def remove(self, image_ids: npt.ArrayLike) -> None:
@@ -76,7 +108,7 @@ class VectorIndex:
         ids = check_image_ids(image_ids)
         refuse(ids[~np.isin(ids, self.image_ids)], "not in the index")
         kept = ~np.isin(self.image_ids, ids)
-        self.image_ids, self.vectors = self.image_ids[kept], self.vectors[kept]
+        self.image_ids, self.blocks = self.image_ids[kept], (self.vectors[kept],)
 
     def search(self, vectors: npt.ArrayLike, top_k: int | None = None) -> tuple[Int64, Float32]:
         """Rank the database for each query vector.
@@ -92,20 +124,21 @@ class VectorIndex:
         Raises:
             IndexInputError: unusable vectors, or top_k below 1.
         """
-        queries = check_vectors(vectors, self.vectors.shape[1], "vectors")
+        queries = check_vectors(vectors, self.dim, "vectors")
         k = check_top_k(top_k, len(self))
         best = np.empty((len(queries), k), np.int64)
         scores = np.empty((len(queries), k), np.float32)
         for start in range(0, len(queries), QUERY_BLOCK):
-            products = queries[start : start + QUERY_BLOCK] @ self.vectors.T
-            for row, found in enumerate(products, start):
+            for row, found in enumerate(
+                self._products(queries[start : start + QUERY_BLOCK]), start
+            ):
                 best[row] = best_first(found, k)
                 scores[row] = found[best[row]]
         return self.image_ids[best], scores
 
     def save(self, uri: str | Path) -> None:
         """Write the ids and vectors as `.npy` and, last, `index.json`; replaces in one step."""
-        description = {"kind": KIND, "dim": self.vectors.shape[1], "images": len(self)}
+        description = {"kind": KIND, "dim": self.dim, "images": len(self)}
         save_arrays(uri, description, {"ids": self.image_ids, "vectors": self.vectors})
 
     @staticmethod
@@ -117,3 +150,11 @@ class VectorIndex:
         """
         _, arrays = open_arrays(uri, KIND)
         return VectorIndex(arrays["ids"], arrays["vectors"])
+
+    def _products(self, queries: Float32) -> Float32:
+        """(q, N) float32 inner products of at most `QUERY_BLOCK` queries."""
+        padded = np.zeros((QUERY_BLOCK, self.dim), np.float32)
+        padded[: len(queries)] = queries
+        products = [padded @ block.T for block in self.blocks]
+        joined = products[0] if len(products) == 1 else np.concatenate(products, axis=1)
+        return joined[: len(queries)]

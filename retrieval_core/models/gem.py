@@ -9,9 +9,9 @@ from torch.nn import functional as F
 from retrieval_core.config import ModelConfig
 from retrieval_core.models.backbones import build_backbone, feature_map
 from retrieval_core.models.base import RetrievalModel
-from retrieval_core.models.pooling import build_pooling
+from retrieval_core.models.pooling import GeM, build_pooling
 from retrieval_core.models.scaling import combine_scales, rescale
-from retrieval_core.models.whitening import fit_pca_whitening, whitening_layer
+from retrieval_core.models.whitening import LearnedWhitening, fit_pca_whitening, whitening_layer
 
 
 class GemNetwork(RetrievalModel):
@@ -33,6 +33,9 @@ class GemNetwork(RetrievalModel):
         self.whitening = whitening_layer(channels, config.dim) if pooled.whitening else None
         self.needs_whitening = self.whitening is not None
         self.global_dim = self.whitening.out_features if self.whitening else channels
+        self.learned_whitening = (
+            None if pooled.learned_whitening == "none" else LearnedWhitening(self.global_dim)
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) images to (B, D) descriptors of unit norm, differentiable."""
@@ -46,18 +49,23 @@ class GemNetwork(RetrievalModel):
         scales: Sequence[float],
         max_features: int,
         global_scales: Sequence[float],
-        power: float = 1.0,
+        power: float | None = 1.0,
     ) -> tuple[None, Tensor]:
         """No local descriptors, and the global ones; see the base for arguments."""
         return None, self.extract_global(images, scales=global_scales, power=power)
 
     @torch.inference_mode()
     def extract_global(
-        self, images: Tensor, *, scales: Sequence[float], power: float = 1.0
+        self, images: Tensor, *, scales: Sequence[float], power: float | None = 1.0
     ) -> Tensor:
-        """Global descriptors combined over scales (arXiv 1711.02512, section 5.3)."""
+        """Global descriptors combined over scales, then whitened (arXiv 1711.02512, section 5.3).
+
+        Power None is the exponent of GeM where nothing follows it, else 1.
+        """
         resized = (rescale(images, scale, recompute=False) for scale in scales)
-        return combine_scales([self(r) for r in resized], power)
+        exponent = self._own_power() if power is None else power
+        combined = combine_scales([self(r) for r in resized], exponent)
+        return combined if self.learned_whitening is None else self.learned_whitening(combined)
 
     @torch.inference_mode()
     def whitening_inputs(self, images: Tensor) -> Tensor:
@@ -74,6 +82,10 @@ class GemNetwork(RetrievalModel):
             super().initialise_whitening(vectors)
         else:
             fit_pca_whitening(vectors.cpu().numpy()).copy_to(self.whitening)
+
+    def _own_power(self) -> float:
+        is_plain = self.config.pooled.pooling == "gem" and self.whitening is None
+        return float(self.pooling.p) if is_plain and isinstance(self.pooling, GeM) else 1.0
 
     def _pool(self, images: Tensor) -> Tensor:
         maps = feature_map(self.features, images, self.smallest_side)

@@ -5,20 +5,22 @@ from pathlib import Path
 
 from retrieval_core.errors import CheckpointError
 from retrieval_core.models.bundle import DESCRIPTION, TENSORS
-
-NAMED = ("none", "efficientnet-lite0")
+from retrieval_core.models.zoo import UNNAMED, find_checkpoint
 
 
 def weights_identity(weights: str) -> str:
-    """A name or URL as it is; a digest of the content of a local file or bundle.
+    """A name with its digest, a URL as it is, a digest of the content of a local file or bundle.
 
     Args:
         weights: as in `ModelConfig.weights`.
 
     Raises:
+        ConfigError: it is neither a published name nor a file.
         CheckpointError: the file does not exist.
     """
-    if weights in NAMED or "://" in weights:
+    if checkpoint := find_checkpoint(weights):
+        return checkpoint.identity
+    if weights in UNNAMED or "://" in weights:
         return weights
     path = Path(weights)
     files = [path / DESCRIPTION, path / TENSORS] if path.is_dir() else [path]

@@ -4,13 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from pydantic import ValidationError
 from torch import Tensor
 
 from retrieval_core.config import GlobalConfig, LitConfig, ModelConfig
-from retrieval_core.config.model import Method
+from retrieval_core.config.model import LearnedWhitening, Method
 from retrieval_core.errors import CheckpointError
 from retrieval_core.models.checkpoints import State
+
+_LW_DATASET = "retrieval-SfM-120k"
+_LW = {"single_scale": "ss", "multi_scale": "ms"}
 
 # Names of modules there and here, by method; the first prefix that fits counts.
 _RENAMED: dict[Method, dict[str, str]] = {
@@ -24,6 +28,10 @@ _RENAMED: dict[Method, dict[str, str]] = {
         "whiten.": "whitening.",
     },
 }
+
+
+class IncompleteError(CheckpointError):
+    """A checkpoint that does not describe its network, or not all of it."""
 
 
 @dataclass(frozen=True)
@@ -44,18 +52,41 @@ class Official:
         """The architecture that the checkpoint describes.
 
         Raises:
-            CheckpointError: the description is missing or incomplete.
+            IncompleteError: the description is missing or incomplete.
+            CheckpointError: it describes an impossible network.
         """
         build = {"fire": _fire_config, "how": _how_config, "gem": _gem_config}[self.method]
         try:
             return build(self, source)
         except (KeyError, TypeError, IndexError) as error:
-            raise CheckpointError(
+            raise IncompleteError(
                 f"{source} does not describe its {self.method} network ({error!r}): "
                 "give it as `weights` of a configuration that does"
             ) from error
         except ValidationError as error:
             raise CheckpointError(f"{source} describes an impossible network: {error}") from error
+
+    def learned_whitening(self, config: ModelConfig, source: str) -> State:
+        """Tensors of the whitening that a configuration wants from `meta`; none if it wants none.
+
+        Raises:
+            CheckpointError: the file does not hold it.
+        """
+        wanted = config.pooled.learned_whitening
+        if self.method != "gem" or wanted == "none":
+            return {}
+        try:
+            found = self.settings["Lw"][_LW_DATASET][_LW[wanted]]
+            mean, projection = (torch.as_tensor(found[k], dtype=torch.float32) for k in "mP")
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise CheckpointError(
+                f"{source} holds no {wanted} whitening learned on {_LW_DATASET} ({error!r}): set "
+                "model.pooled.learned_whitening to none"
+            ) from error
+        return {
+            "learned_whitening.mean": mean.flatten(),
+            "learned_whitening.projection": projection,
+        }
 
 
 def read_official(content: Mapping[str, Any]) -> Official | None:
@@ -128,7 +159,7 @@ def _how_config(official: Official, source: str) -> ModelConfig:
 
 def _gem_config(official: Official, source: str) -> ModelConfig:
     given = official.settings
-    whitened = bool(given["whitening"])
+    whitened = bool(given.get("whitening", False))
     return ModelConfig(
         method="gem",
         backbone=given["architecture"],
@@ -140,10 +171,17 @@ def _gem_config(official: Official, source: str) -> ModelConfig:
             regional=bool(given.get("regional", False)),
             local_whitening=bool(given.get("local_whitening", False)),
             whitening=whitened,
+            learned_whitening="none" if whitened else _published_whitening(given),
         ),
         mean=_rgb(given["mean"]),
         std=_rgb(given["std"]),
     )
+
+
+def _published_whitening(given: Mapping[str, Any]) -> LearnedWhitening:
+    """What the published scores were computed with: the one for several scales."""
+    held = given.get("Lw", {}).get(_LW_DATASET, {})
+    return "multi_scale" if "ms" in held else "none"
 
 
 def _rgb(values: Any) -> tuple[float, float, float]:

@@ -80,11 +80,11 @@ class LocalNetwork(RetrievalModel):
         scales: Sequence[float],
         max_features: int,
         global_scales: Sequence[float],
-        power: float = 1.0,
+        power: float | None = 1.0,
     ) -> tuple[LocalFeatures, Tensor]:
         """Local and global descriptors from one pass per scale; see the base for arguments."""
         selected, pooled = self._pyramid(images, scales, max_features, global_scales)
-        return self._strongest(selected, max_features), combine_scales(pooled, power)
+        return self._strongest(selected, max_features), combine_scales(pooled, power or 1.0)
 
     def extract_local(
         self, images: Tensor, *, scales: Sequence[float], max_features: int
@@ -94,11 +94,11 @@ class LocalNetwork(RetrievalModel):
         return self._strongest(selected, max_features)
 
     def extract_global(
-        self, images: Tensor, *, scales: Sequence[float], power: float = 1.0
+        self, images: Tensor, *, scales: Sequence[float], power: float | None = 1.0
     ) -> Tensor:
         """Global descriptors combined over scales; power 1 sums the local features of all."""
         _, pooled = self._pyramid(images, (), 1, scales)
-        return combine_scales(pooled, power)
+        return combine_scales(pooled, power or 1.0)
 
     @torch.inference_mode()
     def whitening_inputs(self, images: Tensor) -> Tensor:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from retrieval_core.errors import ConfigError
 
@@ -42,6 +43,26 @@ class Whitening:
         with torch.no_grad():
             layer.weight.copy_(kept)
             layer.bias.copy_(-kept @ torch.from_numpy(self.mean))
+
+
+class LearnedWhitening(nn.Module):
+    """A fixed whitening of finished descriptors; the identity until a checkpoint fills it.
+
+    Args:
+        dim: D, dimensions of the descriptors.
+    """
+
+    mean: Tensor
+    projection: Tensor
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(dim))
+        self.register_buffer("projection", torch.eye(dim))
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """(B, D) descriptors to (B, D) of unit norm; the mean goes first, which rounds less."""
+        return F.normalize((vectors - self.mean) @ self.projection.T)
 
 
 def whitening_layer(width: int, dim: int | None) -> nn.Linear:

@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from retrieval_core.artifacts import ArtifactRef, Manifest, read_manifest
+from retrieval_core.artifacts import ArtifactRef, read_manifest
 from retrieval_core.config import AsmkConfig, FeaturesConfig
 from retrieval_core.data.catalogue import Catalogue, ImageRow
 from retrieval_core.data.images import load_image, to_tensor
 from retrieval_core.errors import ArtifactMismatchError, ImageError
-from retrieval_core.index import AsmkIndex, Codebook, VectorIndex
+from retrieval_core.index import VectorIndex
 from retrieval_core.models import LocalFeatures, RetrievalModel, load_model
+from retrieval_core.search.opening import KINDS, open_index
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,13 @@ class ImageSearcher:
 
     def __init__(self, index_uri: str, asmk: AsmkConfig | None = None) -> None:
         manifest = read_manifest(index_uri)
-        if manifest.kind not in ("asmk", "vectors"):
+        if manifest.kind not in KINDS:
             raise ArtifactMismatchError(f"{index_uri} is of kind {manifest.kind}, not an index")
         features = read_manifest(manifest.input("features").uri)
         self.asmk = asmk or AsmkConfig()
         self.features = FeaturesConfig.model_validate(features.config["features"])
         self.model: RetrievalModel = load_model(features.input("model").uri)
-        self.index = _open(index_uri, manifest)
+        self.index = open_index(index_uri)
         self._rows = _rows(features.input("dataset"))
 
     def search(self, paths: Sequence[str], *, top_k: int) -> list[Answer]:
@@ -110,12 +111,6 @@ class ImageSearcher:
     def _hit(self, rank: int, image_id: int, score: float) -> Hit:
         row = self._rows[image_id]
         return Hit(rank, image_id, score, row.label, row.path)
-
-
-def _open(uri: str, manifest: Manifest) -> AsmkIndex | VectorIndex:
-    if manifest.kind == "vectors":
-        return VectorIndex.open(uri)
-    return AsmkIndex.open(uri, Codebook.load(manifest.input("codebook").uri))
 
 
 def _rows(dataset: ArtifactRef) -> dict[int, ImageRow]:

@@ -1,5 +1,6 @@
 """The answer to a set of queries."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,11 @@ class Ranking:
                 np.save(path, getattr(self, field), allow_pickle=False)
 
     @staticmethod
+    def is_saved(directory: ArtifactDirectory, name: str) -> bool:
+        """Whether a ranking was written completely."""
+        return directory.exists(f"{name}/{FIELDS[-1]}.npy")
+
+    @staticmethod
     def load(uri: str | Path, name: str) -> "Ranking":
         """Map a saved ranking into memory, read-only.
 
@@ -48,6 +54,15 @@ class Ranking:
         except (ValueError, EOFError) as error:
             raise ArtifactError(f"{uri}/{name} cannot be read: {error}") from None
         return Ranking(*(np.asarray(array) for array in arrays))
+
+
+def join_rankings(parts: Sequence[Ranking]) -> Ranking:
+    """Rankings of the same database, one after the other.
+
+    Args:
+        parts: at least one, of equal length k.
+    """
+    return Ranking(*(np.concatenate([getattr(part, field) for part in parts]) for field in FIELDS))
 
 
 def empty_ranking(query_ids: npt.ArrayLike, length: int) -> Ranking:

@@ -12,7 +12,7 @@ from torch.optim import Adam
 
 from retrieval_core.artifacts import ArtifactDirectory, plain
 from retrieval_core.config import TrainingConfig
-from retrieval_core.data.catalogue import ImageRow
+from retrieval_core.data.catalogue import Catalogue
 from retrieval_core.models import RetrievalModel, save_model
 from retrieval_core.models.bundle import read_bundle
 from retrieval_core.models.checkpoints import load_state
@@ -34,7 +34,7 @@ OnEpoch = Callable[[EpochReport], None]
 
 def train(
     model: RetrievalModel,
-    rows: Sequence[ImageRow],
+    catalogue: Catalogue,
     config: TrainingConfig,
     directory: ArtifactDirectory,
     *,
@@ -50,7 +50,7 @@ def train(
 
     Args:
         model: initial network; holds the selected weights afterwards.
-        rows: images; those of the splits train and val are used.
+        catalogue: its splits train and val, their pairs and right answers are used.
         config: the recipe.
         directory: receives the files of `save_model` and `history.json`, and checkpoints while
             the training runs.
@@ -66,18 +66,18 @@ def train(
         DivergenceError: the loss or the descriptors are not finite any more.
         CheckpointError: a checkpoint of this very training is damaged.
     """
-    used = [row for row in rows if row.split in ("train", "val")]
-    digest = training_digest(model, used, config, seed)
+    used = catalogue.split("train", "val")
+    digest = training_digest(model, catalogue, config, seed)
     checkpoints = Checkpoints(directory, digest)
     if finished := _finished(model, directory, digest):
         checkpoints.clear()
         return finished
     optimizer = build_optimizer(model, config.optimizer)
     state = checkpoints.restore(model, optimizer)
-    reader = _reader(model, used, config, state)
+    reader = _reader(model, len(used), config, state)
     history = list(state.history) if state else []
     for epoch in range(len(history), config.epochs + 1):
-        report = _epoch(model, used, config, optimizer, reader, epoch, seed, on_step)
+        report = _epoch(model, catalogue, config, optimizer, reader, epoch, seed, on_step)
         history.append(report)
         checkpoints.save(model, optimizer, TrainingState(epoch, digest, history, reader.excluded))
         checkpoints.prune(keep={epoch, epoch - 1, select_epoch(history, config.select)})
@@ -107,13 +107,15 @@ def select_epoch(history: Sequence[EpochReport], select: Literal["best", "last"]
 
 
 def training_digest(
-    model: RetrievalModel, rows: Sequence[ImageRow], config: TrainingConfig, seed: int
+    model: RetrievalModel, catalogue: Catalogue, config: TrainingConfig, seed: int
 ) -> str:
     """Sixteen hexadecimal digits of all that determines a training but its initial weights."""
     identity = {
         "model": plain(model.config),
         "config": config.model_dump(mode="json", exclude={"threads", "max_excluded", "dataset"}),
-        "rows": [asdict(row) for row in rows],
+        "rows": [asdict(row) for row in catalogue.split("train", "val")],
+        "pairs": catalogue.pairs,
+        "val_truth": [asdict(truth) for truth in catalogue.val_truth],
         "seed": seed,
     }
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
@@ -135,7 +137,7 @@ def _finished(
 
 def _epoch(
     model: RetrievalModel,
-    rows: Sequence[ImageRow],
+    catalogue: Catalogue,
     config: TrainingConfig,
     optimizer: Adam,
     reader: ImageReader,
@@ -148,7 +150,7 @@ def _epoch(
     if epoch > 0:
         rng = np.random.default_rng([seed, epoch])
         rate = set_learning_rate(optimizer, config.optimizer, epoch)
-        tuples = mine_tuples(model, rows, config, reader, rng)
+        tuples = mine_tuples(model, catalogue, config, reader, rng)
         flips = [rng.random(len(t.images)) < config.flip for t in tuples]
         objective = build_objective(model, config.loss)
         train_epoch(
@@ -165,7 +167,7 @@ def _epoch(
     return EpochReport(
         epoch=epoch,
         loss=statistics.loss,
-        validation_map=validate(model, rows, reader),
+        validation_map=validate(model, catalogue, reader),
         learning_rate=rate,
         active_share=statistics.active_share,
         embedding_spread=statistics.spread,
@@ -176,15 +178,12 @@ def _epoch(
 
 
 def _reader(
-    model: RetrievalModel,
-    rows: Sequence[ImageRow],
-    config: TrainingConfig,
-    state: TrainingState | None,
+    model: RetrievalModel, total: int, config: TrainingConfig, state: TrainingState | None
 ) -> ImageReader:
     return ImageReader(
         model.config,
         config.image_size,
-        total=len(rows),
+        total=total,
         max_excluded=config.max_excluded,
         excluded=state.excluded if state else (),
     )

@@ -1,12 +1,12 @@
 """Hard negatives by the current global descriptor."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retrieval_core.config import TrainingConfig
-from retrieval_core.data.catalogue import ImageRow
+from retrieval_core.data.catalogue import Catalogue
 from retrieval_core.data.tuples import TrainingTuple, draw_pairs, draw_pool
 from retrieval_core.models.base import RetrievalModel
 from retrieval_core.training.descriptors import global_descriptors
@@ -17,7 +17,7 @@ BLOCK = 256
 
 def mine_tuples(
     model: RetrievalModel,
-    rows: Sequence[ImageRow],
+    catalogue: Catalogue,
     config: TrainingConfig,
     reader: ImageReader,
     rng: np.random.Generator,
@@ -26,7 +26,7 @@ def mine_tuples(
 
     Args:
         model: its global descriptor tells which negatives are hard.
-        rows: images to draw from.
+        catalogue: images and pairs to draw from.
         config: how many queries, negatives and images of the pool.
         reader: decodes images; tuples whose query is unreadable are left out.
         rng: source of all choices.
@@ -35,8 +35,8 @@ def mine_tuples(
         DatasetError: there are too few labels or images.
         TooManyExclusionsError: as the reader does.
     """
-    pairs = draw_pairs(rows, config.queries, rng)
-    pool = draw_pool(rows, config.mining.pool, rng)
+    pairs = draw_pairs(catalogue, config.queries, rng)
+    pool = draw_pool(catalogue, config.mining.pool, rng)
     queries = {query.image_id: query for query, _ in pairs}
     # An image that is both in the pool and a query goes through the network once.
     wanted = list({**{row.image_id: row for row in pool}, **queries}.values())

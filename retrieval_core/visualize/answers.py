@@ -7,6 +7,7 @@ from PIL import Image
 from retrieval_core.data.catalogue import ImageRow
 from retrieval_core.search.images import Answer, Hit
 from retrieval_core.visualize.ranking_grid import GridRow, ranking_grid
+from retrieval_core.visualize.tiles import on_white
 
 
 def answers_grid(answers: Sequence[Answer], *, top_k: int = 10) -> Image.Image:
@@ -19,10 +20,7 @@ def answers_grid(answers: Sequence[Answer], *, top_k: int = 10) -> Image.Image:
     Returns:
         RGB on white.
     """
-    drawn = ranking_grid([_grid_row(answer, top_k) for answer in answers])
-    sheet = Image.new("RGB", drawn.size, "white")
-    sheet.paste(drawn, mask=drawn.getchannel("A"))
-    return sheet
+    return on_white(ranking_grid([_grid_row(answer, top_k) for answer in answers]))
 
 
 def _grid_row(answer: Answer, top_k: int) -> GridRow:

@@ -1,7 +1,5 @@
 """Average precision query by query: the chart, its extremes, and its change."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
@@ -105,9 +103,10 @@ def extreme_queries(scores: Scores, count: int, *, best: bool) -> list[int]:
     return sorted(known, key=lambda query: (sign * known[query], query))[:count]
 
 
-def improved_queries(before: Scores, after: Scores, count: int) -> list[int]:
-    """Query ids whose average precision rose most, largest rise first."""
+def changed_queries(before: Scores, after: Scores, count: int, *, up: bool) -> list[int]:
+    """Query ids whose average precision rose or fell most, largest change first, ties by id."""
     old, new = known_precisions(before), known_precisions(after)
-    gains = {query: new[query] - old[query] for query in old.keys() & new.keys()}
-    rising: Sequence[int] = [query for query in gains if gains[query] > 0]
-    return sorted(rising, key=lambda query: (-gains[query], query))[:count]
+    sign = 1 if up else -1
+    gains = {query: sign * (new[query] - old[query]) for query in old.keys() & new.keys()}
+    moved = [query for query in gains if gains[query] > 0]
+    return sorted(moved, key=lambda query: (-gains[query], query))[:count]

@@ -1,11 +1,11 @@
-"""The queries that are worth looking at: best, worst, most improved."""
+"""The queries that are worth looking at: most changed, best and worst."""
 
 from collections.abc import Sequence
 
 from retrieval_core.data.catalogue import Catalogue
 from retrieval_core.visualize.average_precision import (
+    changed_queries,
     extreme_queries,
-    improved_queries,
     known_precisions,
 )
 from retrieval_core.visualize.inputs import Comparison, ScoredRanking
@@ -17,7 +17,7 @@ QUERIES = 3
 
 
 def ranking_pictures(catalogue: Catalogue, comparison: Comparison, album: Album) -> list[Picture]:
-    """Grids of a descriptor's most improved, worst and best queries, as far as there are any.
+    """Grids of a descriptor's most changed, best and worst queries, as far as there are any.
 
     Args:
         catalogue: dataset that was ranked.
@@ -30,7 +30,11 @@ def ranking_pictures(catalogue: Catalogue, comparison: Comparison, album: Album)
         "Worst": _rows(catalogue, final, extreme_queries(final.scores, QUERIES, best=False)),
     }
     if before is not None:
-        kinds = {"Most improved": _improved(catalogue, before, final), **kinds}
+        changed = {
+            "Most improved": _changed(catalogue, before, final, up=True),
+            "Most worsened": _changed(catalogue, before, final, up=False),
+        }
+        kinds = {**changed, **kinds}
     return [
         album.photographs(
             f"rankings/{comparison.descriptor}-{kind.lower().replace(' ', '-')}",
@@ -51,8 +55,10 @@ def _rows(
     return grid_rows(catalogue, run.ranking, notes)
 
 
-def _improved(catalogue: Catalogue, before: ScoredRanking, final: ScoredRanking) -> list[GridRow]:
-    queries = improved_queries(before.scores, final.scores, QUERIES)
+def _changed(
+    catalogue: Catalogue, before: ScoredRanking, final: ScoredRanking, *, up: bool
+) -> list[GridRow]:
+    queries = changed_queries(before.scores, final.scores, QUERIES, up=up)
     old = _rows(catalogue, before, queries, "before")
     new = _rows(catalogue, final, queries, "after")
     return [row for pair in zip(old, new, strict=True) for row in pair]

@@ -1,11 +1,19 @@
 """What a report is made of."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from retrieval_core.artifacts import ArtifactRef
+from retrieval_core.config import FeaturesConfig
 from retrieval_core.data.catalogue import Catalogue
+from retrieval_core.evaluation.protocol import Remark
 from retrieval_core.evaluation.report import Scores
+from retrieval_core.index import Codebook
+from retrieval_core.models import RetrievalModel
 from retrieval_core.search.ranking import Ranking
 
 Phase = Literal["before", "after", "only"]
@@ -48,6 +56,27 @@ class StageTiming:
     detail: str = ""
 
 
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """The network behind the final rankings and what was made with it, for pictures of both.
+
+    Attributes:
+        model: in evaluation mode.
+        features: how its descriptors were extracted.
+        image_ids: (N,) int64 images of the map, ascending.
+        vectors: (N, D) float32 their global descriptors.
+        codebook: visual words, of a network with local descriptors.
+        images_per_word: (size,) int64 of the inverted file.
+    """
+
+    model: RetrievalModel
+    features: FeaturesConfig
+    image_ids: npt.NDArray[np.int64]
+    vectors: npt.NDArray[np.float32]
+    codebook: Codebook | None = None
+    images_per_word: npt.NDArray[np.int64] | None = None
+
+
 @dataclass(frozen=True)
 class ReportInputs:
     """All that the report shows.
@@ -63,6 +92,8 @@ class ReportInputs:
         artifacts: that the run used or made.
         environment: git commit, versions and hardware by name.
         confidence: of the intervals, in (0, 1).
+        remarks: what to know before the scores are compared.
+        learned: the final network; None leaves its pictures out.
     """
 
     title: str
@@ -75,6 +106,8 @@ class ReportInputs:
     artifacts: list[ArtifactRef]
     environment: dict[str, str]
     confidence: float = 0.95
+    remarks: Sequence[Remark] = ()
+    learned: Learned | None = None
 
 
 @dataclass(frozen=True)

@@ -63,14 +63,19 @@ class Album:
 
     def photographs(self, name: str, image: Image.Image, *, title: str, alt: str) -> Picture:
         """Keep a picture of photographs on a transparent ground (arguments as `chart`)."""
-        buffer = io.BytesIO()
-        image.save(buffer, format="png")
-        self._write(name, buffer.getvalue())
+        self._write(name, png_of(image))
         return Picture(title, alt, _embed(image, lossless=False), None, *image.size)
 
     def _write(self, name: str, content: bytes) -> None:
         self._directory.write_bytes(f"{name}.png", content)
         self.names.append(f"{name}.png")
+
+
+def png_of(image: Image.Image) -> bytes:
+    """The image as a PNG file."""
+    buffer = io.BytesIO()
+    image.save(buffer, format="png", optimize=True)
+    return buffer.getvalue()
 
 
 def _embed(image: Image.Image, *, lossless: bool) -> str:

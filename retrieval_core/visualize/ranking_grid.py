@@ -2,17 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 
-import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from retrieval_core.data.catalogue import Catalogue, ImageRow, QueryTruth
 from retrieval_core.data.images import load_image
 from retrieval_core.errors import ImageError
 from retrieval_core.search.ranking import Ranking
+from retrieval_core.visualize.tiles import font
 
 # frame colours carry white text at a contrast of 4.8 or more; the glyphs tell without colour
 BLUE, GREEN, RED, GREY = "#1f5fa8", "#00755a", "#b8410b", "#667080"
@@ -75,7 +73,7 @@ def grid_rows(
     for query, note in notes:
         line = lines.get(query)
         top = [] if line is None else _top(ranking, line, top_k)
-        found = tuple((rows[image_id], score) for image_id, score in top)
+        found = tuple((rows.get(i) or _unknown(i), score) for i, score in top)
         grid.append(GridRow(rows[query], truths[query], note, found))
     return grid
 
@@ -111,6 +109,11 @@ def ranking_grid(rows: Sequence[GridRow], *, height: int = 174) -> Image.Image:
     return sheet
 
 
+def _unknown(image_id: int) -> ImageRow:
+    """A searched image that the catalogue does not tell of, such as a distractor."""
+    return ImageRow(image_id, f"image {image_id}", "", "test", "database")
+
+
 def _top(ranking: Ranking, line: int, top_k: int) -> list[tuple[int, float]]:
     ids, scores = ranking.ids[line], ranking.scores[line]
     places = np.flatnonzero((ids >= 0) & (ids != ranking.query_ids[line]))[:top_k]
@@ -122,9 +125,10 @@ def _tile(row: ImageRow, color: str, caption: str, height: int, *, crop: bool) -
     tile = Image.new("RGBA", (width, height + _caption_height(height)), color)
     inner = (width - 2 * frame, height - 2 * frame)
     tile.paste(_photograph(row, inner, crop=crop), (frame, frame))
-    font = _font(round(0.13 * height))
     middle = (2 * frame + 2, height + _caption_height(height) / 2 - frame / 2)
-    ImageDraw.Draw(tile).text(middle, caption, fill="white", font=font, anchor="lm")
+    ImageDraw.Draw(tile).text(
+        middle, caption, fill="white", font=font(round(0.13 * height)), anchor="lm"
+    )
     return tile
 
 
@@ -136,8 +140,8 @@ def _photograph(row: ImageRow, size: tuple[int, int], *, crop: bool) -> Image.Im
     except ImageError as error:
         mat.paste(UNREADABLE, (0, 0, *size))
         middle = (size[0] / 2, size[1] / 2)
-        font = _font(round(0.11 * size[1]))
-        ImageDraw.Draw(mat).text(middle, error.reason, fill="white", font=font, anchor="mm")
+        small = font(round(0.11 * size[1]))
+        ImageDraw.Draw(mat).text(middle, error.reason, fill="white", font=small, anchor="mm")
         return mat
     factor = min(size[0] / image.width, size[1] / image.height)
     fitted = image.resize(
@@ -154,10 +158,3 @@ def _number(score: float) -> str:
 
 def _caption_height(height: int) -> int:
     return round(0.2 * height)
-
-
-@lru_cache(maxsize=8)
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    # matplotlib ships a font that has the glyphs; the system may have none
-    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans-Bold.ttf"
-    return ImageFont.truetype(str(path), max(8, size))

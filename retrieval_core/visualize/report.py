@@ -3,22 +3,21 @@
 from functools import partial
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.visualize.average_precision import precisions_chart
 from retrieval_core.visualize.curves import scores_chart, training_curves
 from retrieval_core.visualize.facts import dataset_facts, in_words, reasons, stage_bars
 from retrieval_core.visualize.gallery import ranking_pictures
 from retrieval_core.visualize.inputs import Comparison, ReportInputs, comparisons
+from retrieval_core.visualize.network import network_pictures
+from retrieval_core.visualize.pages import render
 from retrieval_core.visualize.pictures import Album, Picture
 from retrieval_core.visualize.ranking_grid import BLUE, MARKS
+from retrieval_core.visualize.recall_curves import recall_chart, recall_curves
 from retrieval_core.visualize.scoreboard import ScoreRow, all_scores, score_points, score_rows
-from retrieval_core.visualize.theme import DARK, LIGHT
 
 REPORT = "report.html"
 LISTED_EXCLUSIONS = 200
-MINUS = "\N{MINUS SIGN}"
 
 
 def build_report(inputs: ReportInputs, directory: ArtifactDirectory, *, seed: int = 0) -> list[str]:
@@ -35,10 +34,9 @@ def build_report(inputs: ReportInputs, directory: ArtifactDirectory, *, seed: in
     album = Album(directory)
     found = comparisons(inputs.runs)
     rows = score_rows(found, confidence=inputs.confidence, seed=seed)
-    page = _template().render(
+    page = render(
+        REPORT,
         inputs=inputs,
-        light=LIGHT,
-        dark=DARK,
         query_color=BLUE,
         marks=MARKS,
         rows=rows,
@@ -47,8 +45,10 @@ def build_report(inputs: ReportInputs, directory: ArtifactDirectory, *, seed: in
         percent=f"{100 * inputs.confidence:g} %",
         metrics=all_scores(inputs.runs),
         scores=_scores(rows, inputs.confidence, album),
+        recall=_recall(inputs, found, album),
         training=_training(inputs, album),
         descriptors=[_descriptor(inputs, comparison, album) for comparison in found],
+        network=network_pictures(inputs, found[0], album, seed=seed),
         stages=stage_bars(inputs.stages),
         total=in_words(sum(stage.seconds for stage in inputs.stages)),
         facts=dataset_facts(inputs.catalogue),
@@ -69,6 +69,21 @@ def _scores(rows: list[ScoreRow], confidence: float, album: Album) -> Picture:
         partial(scores_chart, points),
         title=f"Scores with their {100 * confidence:g} % intervals",
         alt=f"Scores in percent. {values}.",
+    )
+
+
+def _recall(inputs: ReportInputs, found: list[Comparison], album: Album) -> Picture:
+    curves = recall_curves(inputs.catalogue, found)
+    halves = "; ".join(
+        f"{curve.label}, {setup}: {100 * values[len(values) // 2]:.1f}"
+        for curve in curves
+        for setup, values in curve.precision.items()
+    )
+    return album.chart(
+        "precision-recall",
+        partial(recall_chart, curves),
+        title="Precision at recall",
+        alt=f"Precision against recall, means over queries. At half of the recall: {halves}.",
     )
 
 
@@ -95,16 +110,3 @@ def _descriptor(inputs: ReportInputs, comparison: Comparison, album: Album) -> d
     )
     grids = ranking_pictures(inputs.catalogue, comparison, album)
     return {"title": comparison.title, "precisions": precisions, "grids": grids}
-
-
-def _template() -> Any:
-    environment = Environment(
-        loader=PackageLoader("retrieval_core", "visualize"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["percent"] = lambda value: f"{100 * value:.1f}"
-    environment.filters["signed"] = lambda value: f"{100 * value:+.1f}".replace("-", MINUS)
-    return environment.get_template(REPORT)

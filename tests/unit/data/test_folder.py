@@ -57,6 +57,19 @@ def test_labels_are_divided_by_their_own_hash(tmp_path: Path) -> None:
     assert {r.role for r in halves.split("train")} == {"both"}
 
 
+def test_a_query_may_be_cut_out_of_a_database_image(tmp_path: Path) -> None:
+    lines = "a.jpg,1,true,0 0 9 9\na.jpg,1,false,\nb.jpg,1,false,\nc.jpg,2,false,\n"
+    catalogue = read_folder(table(tmp_path, "path,label,query,box\n" + lines))
+    assert [(r.path, r.role) for r in catalogue.rows[:2]] == [
+        (f"{tmp_path}/a.jpg", "query"),
+        (f"{tmp_path}/a.jpg", "database"),
+    ]
+    (truth,) = catalogue.truth
+    assert (truth.query, truth.easy, truth.junk) == (0, (2,), (1,))  # its own photograph is junk
+    with pytest.raises(DatasetError, match="more than once"):
+        read_folder(table(tmp_path, "path,label,query\na.jpg,1,true\na.jpg,1,true\n"))
+
+
 def test_labels_stay_text(tmp_path: Path) -> None:
     catalogue = read_folder(table(tmp_path, "path,label\na.jpg,007\nb.jpg,7\nc.jpg,007\n"))
     assert [row.label for row in catalogue.rows] == ["007", "7", "007"]

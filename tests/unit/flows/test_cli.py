@@ -7,7 +7,7 @@ runner = CliRunner()
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["run"], ["evaluate"], ["search"], ["datasets"], ["datasets", "prepare"]]
+    "command", [[], ["run"], ["evaluate"], ["search"], ["compare"], ["datasets"], ["datasets", "prepare"]]
 )
 def test_help_teaches(command):
     result = runner.invoke(app, [*command, "--help"])
@@ -36,3 +36,10 @@ def test_dataset_kinds_are_listed_with_their_settings():
     assert result.exit_code == 0
     assert "dataset.folder.path" in result.output
     assert "dataset.demo.views" in result.output
+
+
+def test_one_run_is_nothing_to_compare(tmp_path):
+    result = runner.invoke(app, ["compare", "alone", "--workdir", str(tmp_path / "w")])
+    assert result.exit_code == 2
+    assert "at least two runs" in result.output
+    assert not (tmp_path / "w").exists()

@@ -89,7 +89,10 @@ def test_configuration_takes_weights_of_its_method(weights_of: str, tmp_path: Pa
         save_model(build_model(HOW, seed=3), ArtifactDirectory(tmp_path / "source"))
     else:
         save(official_how(), tmp_path / "source")
-    model = build_model(HOW.model_copy(update={"weights": str(tmp_path / "source")}), seed=9)
+    update = {"weights": str(tmp_path / "source")}
+    if weights_of == "official":
+        update |= {"mean": (0.5,) * 3, "std": (0.25,) * 3}
+    model = build_model(HOW.model_copy(update=update), seed=9)
     expected = build_model(HOW, seed=3).state_dict()
     assert all(torch.equal(v, expected[k]) for k, v in model.state_dict().items())
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from training_subject import CONFIG, TinyNetwork, write_dataset
+from training_subject import CONFIG, TinyNetwork, as_catalogue, write_dataset
 
-from retrieval_core.data.catalogue import ImageRow
+from retrieval_core.data.catalogue import Catalogue, ImageRow
 from retrieval_core.training.reading import ImageReader
 
 
@@ -15,6 +15,12 @@ def rows(tmp_path: Path) -> list[ImageRow]:
     folder = tmp_path / "images"
     folder.mkdir()
     return write_dataset(folder)
+
+
+@pytest.fixture
+def catalogue(rows: list[ImageRow]) -> Catalogue:
+    """The same images as a dataset."""
+    return as_catalogue(rows)
 
 
 @pytest.fixture

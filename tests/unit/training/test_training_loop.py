@@ -11,9 +11,10 @@ import pytest
 import torch
 import training_subject
 from safetensors.torch import load_file
-from training_subject import CONFIG, TinyNetwork
+from training_subject import CONFIG, TinyNetwork, as_catalogue
 
 from retrieval_core.artifacts import ArtifactDirectory
+from retrieval_core.data.catalogue import QueryTruth
 from retrieval_core.errors import CheckpointError, DivergenceError, TooManyExclusionsError
 from retrieval_core.training import CollapseWarning, train
 from retrieval_core.training.loop import select_epoch
@@ -26,7 +27,7 @@ class InterruptionError(Exception):
     """What an interruption looks like to the loop."""
 
 
-def run(rows, folder, *, config=CONFIG, stop_after=None, stop_in=None, seed=SEED):
+def run(rows, folder, *, config=CONFIG, stop_after=None, stop_in=None, seed=SEED, **listed):
     """Train from the start network; optionally die after an epoch or within one."""
     epochs = []
 
@@ -41,7 +42,9 @@ def run(rows, folder, *, config=CONFIG, stop_after=None, stop_in=None, seed=SEED
 
     directory = ArtifactDirectory(folder)
     model = TinyNetwork()
-    report = train(model, rows, config, directory, seed=seed, on_epoch=on_epoch, on_step=on_step)
+    catalogue = as_catalogue(rows, **listed)
+    calls = {"on_epoch": on_epoch, "on_step": on_step}
+    report = train(model, catalogue, config, directory, seed=seed, **calls)
     return report, load_file(directory.local("model.safetensors")), epochs
 
 
@@ -188,7 +191,8 @@ def test_best_weights_are_kept_to_the_end(rows, tmp_path):
         }
     )
     model = TinyNetwork()
-    report = train(model, rows, config, ArtifactDirectory(tmp_path / "out"), seed=SEED)
+    directory = ArtifactDirectory(tmp_path / "out")
+    report = train(model, as_catalogue(rows), config, directory, seed=SEED)
     scores = [r.validation_map for r in report.history]
     assert scores[report.best_epoch] == max(scores)
     assert report.best_epoch < 4
@@ -214,6 +218,16 @@ def test_test_images_change_nothing(rows, tmp_path):
     _, expected, _ = run(rows, tmp_path / "a")
     _, actual, _ = run([*rows, extra], tmp_path / "b")
     assert_same(expected, actual)
+
+
+def test_listed_pairs_and_right_answers_are_used(rows, tmp_path):
+    _, by_label, _ = run(rows, tmp_path / "labels")
+    _, by_pairs, _ = run(rows, tmp_path / "pairs", pairs=((0, 1), (4, 5)))
+    assert any(not torch.equal(by_label[name], by_pairs[name]) for name in by_label)
+    itself = (QueryTruth(rows[-1].image_id, (rows[-1].image_id,), (), ()),)
+    report, _, _ = run(rows, tmp_path / "labels", val_truth=itself)
+    assert report.resumed_from is None
+    assert [epoch.validation_map for epoch in report.history] == [1.0] * 4
 
 
 def test_unreadable_images_are_excluded_up_to_a_share(rows, tmp_path):

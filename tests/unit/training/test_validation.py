@@ -4,9 +4,12 @@ import dataclasses
 
 import numpy as np
 import pytest
+from training_subject import as_catalogue
 
+from retrieval_core.data.catalogue import QueryTruth, label_truth
+from retrieval_core.evaluation.average_precision import mean_average_precision
 from retrieval_core.training import validation
-from retrieval_core.training.validation import leave_one_out_map, validate
+from retrieval_core.training.validation import leave_one_out_map, listed_truth_map, validate
 
 
 def slow_map(vectors, labels):
@@ -47,8 +50,40 @@ def test_nothing_to_score_is_none(labels):
 
 
 def test_only_the_val_split_is_scored(rows, reader, model):
-    assert 0 < validate(model, rows, reader) <= 1
+    assert 0 < validate(model, as_catalogue(rows), reader) <= 1
     training = [row for row in rows if row.split == "train"]
-    assert validate(model, training, reader) is None
+    assert validate(model, as_catalogue(training), reader) is None
     unlabelled = [dataclasses.replace(row, label="") for row in rows]
-    assert validate(model, unlabelled, reader) is None
+    assert validate(model, as_catalogue(unlabelled), reader) is None
+
+
+def test_listed_right_answers_come_before_labels(rows, reader, model):
+    val = [row for row in rows if row.split == "val"]
+    by_label = validate(model, as_catalogue(rows), reader)
+    same = as_catalogue(rows, val_truth=label_truth(val))
+    assert validate(model, same, reader) == pytest.approx(by_label)
+    # the most similar of a pair's images is the query itself
+    itself = (QueryTruth(val[0].image_id, (val[0].image_id,), (), ()),)
+    assert validate(model, as_catalogue(rows, val_truth=itself), reader) == 1.0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_listed_right_answers_are_scored_as_the_evaluation_scores_them(monkeypatch, seed):
+    monkeypatch.setattr(validation, "BLOCK", 3)
+    rng = np.random.default_rng(seed)
+    vectors = rng.standard_normal((30, 4)).astype(np.float32)
+    ids = rng.permutation(100)[:30].tolist()  # the other 70 images have no vector
+    truth = []
+    for query in ids[:8]:
+        right, junk = np.split(rng.permutation(100)[:25], [rng.integers(0, 15)])
+        truth.append(QueryTruth(query, tuple(right), (), tuple(junk)))
+    similarity = vectors[:8] @ vectors.T
+    ranks = np.array(ids)[np.argsort(-similarity, axis=1, kind="stable")]
+    expected = mean_average_precision(ranks, [{"ok": t.easy, "junk": t.junk} for t in truth])
+    assert listed_truth_map(vectors, ids, truth) == pytest.approx(expected.map)
+
+
+def test_listed_queries_that_cannot_be_scored_are_left_out():
+    vectors = np.eye(3, dtype=np.float32)
+    assert listed_truth_map(vectors, [5, 6, 7], [QueryTruth(5, (), (), (6,))]) is None
+    assert listed_truth_map(vectors, [5, 6, 7], [QueryTruth(8, (5,), (), ())]) is None

@@ -1,6 +1,7 @@
 """A small real network and dataset to train; as a script, trains them in a process to kill."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from retrieval_core.config import (
     OptimizerConfig,
     TrainingConfig,
 )
-from retrieval_core.data.catalogue import ImageRow
+from retrieval_core.data.catalogue import Catalogue, ImageRow
 from retrieval_core.models.base import RetrievalModel
 from retrieval_core.training import train
 
@@ -100,11 +101,16 @@ def write_dataset(folder: Path, *, labels: int = 8, per_label: int = 4) -> list[
     return rows
 
 
+def as_catalogue(rows: list[ImageRow], **changes) -> Catalogue:
+    """A dataset of these images without test queries."""
+    return replace(Catalogue("tiny", tuple(rows), (), revisited=False), **changes)
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     train(
         TinyNetwork(),
-        write_dataset(Path(sys.argv[1])),
+        as_catalogue(write_dataset(Path(sys.argv[1]))),
         CONFIG,
         ArtifactDirectory(sys.argv[2]),
         seed=3,

@@ -7,8 +7,8 @@ from PIL import Image
 
 from retrieval_core.visualize import precisions_chart, scores_chart, training_curves
 from retrieval_core.visualize.average_precision import (
+    changed_queries,
     extreme_queries,
-    improved_queries,
     known_precisions,
     paired_difference,
 )
@@ -57,8 +57,9 @@ def test_extremes_and_gains(make_run):
     before, after = make_run("asmk", "before", 2).scores, make_run("asmk", "after", 5).scores
     assert extreme_queries(after, 2, best=True) == [0, 1]
     assert extreme_queries(after, 1, best=False) == [5]
-    assert improved_queries(before, after, 9) == [2, 3, 4]
-    assert improved_queries(after, before, 9) == []
+    assert changed_queries(before, after, 9, up=True) == [2, 3, 4]
+    assert changed_queries(before, after, 9, up=False) == []
+    assert changed_queries(after, before, 2, up=False) == [2, 3]
     assert set(known_precisions(after)) == set(range(6))
 
 

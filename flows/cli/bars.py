@@ -1,0 +1,32 @@
+"""Progress bars of work outside flows: one for each thing that is downloaded, unpacked or read."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from flows.cli.console import errors
+
+Tell = Callable[[str, int, int], None]
+
+
+@contextmanager
+def bars() -> Iterator[Tell]:
+    """Draw bars while the block runs; call with what is done, bytes done and bytes to be done."""
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=errors, transient=True) as display:
+        known: dict[str, TaskID] = {}
+
+        def tell(what: str, done: int, total: int) -> None:
+            if what not in known:
+                known[what] = display.add_task(what, total=None)
+            display.update(known[what], completed=done, total=total or None)
+
+        yield tell

@@ -1,0 +1,85 @@
+"""`retrieval up`: everything that one needs in the browser."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich import box
+from rich.table import Table
+
+from flows.cli.console import console, errors, user_errors
+from flows.cli.options import DEFAULT_WORKDIR, Workdir
+from tasks.environment import prepare_environment
+
+if TYPE_CHECKING:
+    from flows.up.supervisor import Supervisor
+
+SERVICE_DIED = 1
+UNPROTECTED = (
+    "There is no password: whoever can connect to {host} can start runs and read all results."
+)
+
+
+def up(
+    workdir: Workdir = DEFAULT_WORKDIR,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    prefect_port: Annotated[int, typer.Option(min=1, max=65535, help="Runs, forms.")] = 4200,
+    mlflow_port: Annotated[int, typer.Option(min=1, max=65535, help="Experiments.")] = 5000,
+    configs: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Configurations that the form offers."),
+    ] = None,
+    retrain: Annotated[
+        str | None,
+        typer.Option(help="Cron schedule of the retraining; by default as before, at first daily."),
+    ] = None,
+) -> None:
+    """Serve the Prefect UI, the MLflow UI and a worker, until Ctrl-C.
+
+    Runs, deployments and schedules are kept in the work directory and are there again next time.
+    While it is up, commands on the same work directory show in the same UI.
+
+    Example: retrieval up --prefect-port 4300 --retrain "30 2 * * 1-5"
+    """
+    root = prepare_environment(workdir)
+    from flows.up.services import Options
+    from flows.up.supervisor import Supervisor
+
+    chosen = configs.resolve() if configs else None
+    supervisor = Supervisor(Options(root, host, prefect_port, mlflow_port, chosen, retrain))
+    if supervisor.options.is_public:
+        errors.print(f"[bold yellow]{UNPROTECTED.format(host=host)}[/]", soft_wrap=True)
+    with user_errors(), supervisor.running(), user_errors(SERVICE_DIED):
+        _supervise(supervisor)
+        errors.print("stopping ...")
+
+
+def _supervise(supervisor: "Supervisor") -> None:
+    waiting = supervisor.names
+    with errors.status(_waiting(waiting)) as display:
+
+        def on_healthy(name: str) -> None:
+            waiting.remove(name)
+            display.update(_waiting(waiting))
+
+        healthy = supervisor.wait_until_healthy(on_healthy)
+    if healthy:
+        console.print(_addresses(supervisor))
+        supervisor.wait()
+
+
+def _waiting(names: list[str]) -> str:
+    return f"starting: waiting for {', '.join(names)}"
+
+
+def _addresses(supervisor: "Supervisor") -> Table:
+    options = supervisor.options
+    table = Table(box=box.SIMPLE_HEAVY, caption="Ctrl-C ends them all", caption_justify="left")
+    table.add_column("service")
+    table.add_column("address")
+    table.add_column("for")
+    table.add_row("Prefect", options.prefect, "start runs, see them and their schedules")
+    table.add_row("MLflow", options.mlflow, "compare scores, settings and pictures")
+    table.add_row("worker", "", "runs what the form asks for, one at a time")
+    table.add_row("logs", str(supervisor.log("*")), "")
+    return table

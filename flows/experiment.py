@@ -1,0 +1,107 @@
+"""The configuration that flows take, and the browser form that is made from it."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, GetJsonSchemaHandler
+from pydantic_core import CoreSchema
+
+from retrieval_core.config import PipelineConfig, refine_config
+from retrieval_core.errors import ConfigError
+
+PROJECT_CONFIGS = Path(__file__).parents[1] / "configs"
+# A form leaves out what nobody touched: defaults and required fields would say otherwise.
+LEFT_OUT = ("default", "required")
+# Keyword of a limit and how it is told; the form refuses other values but does not show it.
+LIMITS = {
+    "minimum": "at least",
+    "exclusiveMinimum": "above",
+    "maximum": "at most",
+    "exclusiveMaximum": "below",
+}
+Schema = dict[str, Any]
+
+
+def configs_directory() -> Path:
+    """Holds the configurations that a form offers: `$RETRIEVAL_CONFIGS`, else the project's."""
+    return Path(os.environ.get("RETRIEVAL_CONFIGS", PROJECT_CONFIGS)).expanduser().resolve()
+
+
+def offered_configs() -> list[str]:
+    """Names of the configurations that an experiment may extend."""
+    return sorted(path.stem for path in configs_directory().glob("*.yaml"))
+
+
+def read_experiment(value: Any) -> PipelineConfig:
+    """The checked settings, as code or a form gives them.
+
+    Args:
+        value: a `PipelineConfig`, or plain values as in a YAML file, where `extends` is one of
+            `offered_configs()`.
+
+    Raises:
+        ConfigError: as `load_config`.
+    """
+    if isinstance(value, PipelineConfig):
+        return value
+    if not isinstance(value, dict):
+        raise ConfigError(f"config: expected keys and values, found {type(value).__name__}")
+    return refine_config(value, configs_directory())
+
+
+def form_schema() -> Schema:
+    """JSON schema of the form: that of `PipelineConfig`, but an empty field means "as it was".
+
+    It starts with the configuration to refine, and needs nothing filled in.
+    """
+    schema = PipelineConfig.model_json_schema()
+    form = _field("config", schema, schema.pop("$defs"))
+    choice = {
+        "title": "Extends",
+        "description": "configuration to start from; what is left empty below is as it says",
+        "type": "string",
+        "enum": offered_configs(),
+    }
+    return {**form, "properties": {"extends": choice, **form["properties"]}}
+
+
+def _field(name: str, schema: Schema, definitions: Schema) -> Schema:
+    """The schema of one setting or section, without references to others."""
+    if reference := schema.get("$ref"):
+        section = definitions[reference.rpartition("/")[2]]
+        return _field(name, {**section, **schema, "$ref": None}, definitions)
+    field = {key: value for key, value in schema.items() if value is not None}
+    field = {key: value for key, value in field.items() if key not in LEFT_OUT}
+    if "properties" in field:
+        field["title"] = name.replace("_", " ").capitalize()
+        field["properties"] = {
+            key: _field(key, value, definitions) for key, value in field["properties"].items()
+        }
+    if "anyOf" in field:
+        field["anyOf"] = [_field(name, choice, definitions) for choice in field["anyOf"]]
+    if field.get("type") == "boolean":
+        # a switch would send "off" where nobody touched it
+        return {**{k: v for k, v in field.items() if k != "type"}, "enum": [True, False]}
+    return _with_limits(field)
+
+
+def _with_limits(field: Schema) -> Schema:
+    """Tell the limits of a number, or of the numbers in a list, where one reads its meaning."""
+    numbers = [field, field.get("items", {}), *field.get("anyOf", [])]
+    limits = [f"{word} {n[key]:,}" for n in numbers for key, word in LIMITS.items() if key in n]
+    if not limits or "description" not in field:
+        return field
+    return {**field, "description": f"{field['description']} ({', '.join(limits)})"}
+
+
+class _FormSchema:
+    """Puts `form_schema()` in the place of the schema that pydantic would derive."""
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> Schema:
+        return form_schema()
+
+
+Experiment = Annotated[PipelineConfig, BeforeValidator(read_experiment), _FormSchema()]

@@ -1,0 +1,1 @@
+"""The field's published datasets: where they can be had, and what their files mean."""

@@ -1,0 +1,53 @@
+"""What decides whether a benchmark on disk is still the one that was prepared."""
+
+import hashlib
+import json
+from typing import Any
+
+from retrieval_core.config import BenchmarkConfig
+from retrieval_core.data.benchmarks.places import Places
+from retrieval_core.data.benchmarks.sources import Source, load_benchmarks
+from retrieval_core.data.benchmarks.unpacked import unpacked_digest
+from retrieval_core.download import read_receipt
+
+
+def benchmark_identity(config: BenchmarkConfig) -> dict[str, Any]:
+    """Name, folders and digests of the files; nothing of them is read again.
+
+    Images that no archive was unpacked for are the user's own: their names, sizes and
+    modification times stand for them. Mirrors decide nothing.
+
+    Raises:
+        ConfigError: `config.sources` cannot be used.
+    """
+    benchmark = load_benchmarks(config.sources)[config.name]
+    places = Places.of(config, benchmark.sources)
+    digests = {s.file.name: _digest(places, s) for s in benchmark.sources}
+    own = not any(s.unpack_to for s in benchmark.sources) or None in digests.values()
+    return {
+        "name": config.name,
+        "validation": config.validation,
+        "folders": [str(folder) for folder in places.folders],
+        "files": digests,
+        "listing": _listing(places) if own else "",
+    }
+
+
+def _digest(places: Places, source: Source) -> str | None:
+    """SHA-256 on arrival; size and time of a list without receipt; None for what is not there."""
+    if source.unpack_to is not None:
+        return unpacked_digest(places.root, source)
+    path = places.file(source.folder, source.file.name)
+    if receipt := read_receipt(path.parent, path.name):
+        return receipt.sha256
+    if not path.exists():
+        return None
+    found = path.stat()
+    return f"{found.st_size} {found.st_mtime_ns}"
+
+
+def _listing(places: Places) -> str:
+    digest = hashlib.sha256()
+    for line in sorted(places.listing()):
+        digest.update(json.dumps(line).encode())
+    return digest.hexdigest()

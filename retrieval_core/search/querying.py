@@ -1,0 +1,42 @@
+"""A search for many query images, as a value."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from retrieval_core.config import AsmkConfig
+from retrieval_core.features.store import FeatureStore
+from retrieval_core.index import AsmkIndex, VectorIndex
+from retrieval_core.search.local import rank_local
+from retrieval_core.search.opening import open_index
+from retrieval_core.search.ranking import Ranking
+from retrieval_core.search.vector import rank_global
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is searched, and how; small enough to be sent to any process.
+
+    Attributes:
+        indexes: directories of artifacts of one kind, searched as one.
+        offsets: added to the image ids of each.
+        features: directory of the queries' descriptors.
+        asmk: of a search in inverted files.
+        top_k: length of a ranking; None ranks every image.
+    """
+
+    indexes: tuple[str, ...]
+    offsets: tuple[int, ...]
+    features: str
+    asmk: AsmkConfig
+    top_k: int | None
+
+    def open(self) -> AsmkIndex | VectorIndex:
+        """The union of the indexes (errors as `open_index`)."""
+        return open_index(*self.indexes, offsets=self.offsets)
+
+    def rank(self, index: AsmkIndex | VectorIndex, query_ids: Sequence[int]) -> Ranking:
+        """Rank what was opened for each of these query images, in their order."""
+        store = FeatureStore(self.features)
+        if isinstance(index, VectorIndex):
+            return rank_global(index, store, query_ids, self.top_k)
+        return rank_local(index, store, query_ids, self.asmk, self.top_k)

@@ -1,0 +1,36 @@
+"""A photograph as the network gets it, kept beside its picture."""
+
+from dataclasses import dataclass
+
+from PIL import Image
+from torch import Tensor
+
+from retrieval_core.data.catalogue import Box
+from retrieval_core.data.images import load_image, to_tensor
+from retrieval_core.models import RetrievalModel
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """One image.
+
+    Attributes:
+        image: RGB, W x H pixels.
+        pixels: (1, 3, H, W) float32, normalised, on the network's device.
+    """
+
+    image: Image.Image
+    pixels: Tensor
+
+
+def read_photograph(
+    model: RetrievalModel, path: str, *, image_size: int, box: Box | None = None
+) -> Photograph:
+    """Read an image as extraction does (arguments as `load_image`).
+
+    Raises:
+        ImageError: it cannot be read.
+    """
+    image = load_image(path, image_size=image_size, box=box)
+    pixels = to_tensor(image, mean=model.config.mean, std=model.config.std)
+    return Photograph(image, pixels[None].to(model.device))

@@ -1,0 +1,36 @@
+"""Scored rankings as the pictures take them, from artifacts."""
+
+from collections.abc import Sequence
+
+from retrieval_core.artifacts import ArtifactDirectory, ArtifactRef, load_manifest
+from retrieval_core.data.catalogue import Catalogue
+from retrieval_core.evaluation.report import Scores
+from retrieval_core.search.ranking import Ranking
+from retrieval_core.visualize.inputs import Phase, ScoredRanking
+from tasks.lineage import searched_catalogue, training_of
+
+
+def scored_rankings(scores: Sequence[ArtifactRef]) -> list[ScoredRanking]:
+    """Rankings with their scores; of before and after training where any network was trained."""
+    trained = [training_of(ref) == "trained" for ref in scores]
+    phases: list[Phase] = ["after" if own else "before" for own in trained]
+    if not any(trained):
+        phases = ["only"] * len(scores)
+    return [_scored(ref, phase) for ref, phase in zip(scores, phases, strict=True)]
+
+
+def scored_catalogue(scores: ArtifactRef) -> Catalogue:
+    """The dataset that was ranked, with its distractors."""
+    features = load_manifest(load_manifest(scores.uri).input("features").uri)
+    return searched_catalogue(Catalogue.load(features.input("dataset").uri), scores)
+
+
+def _scored(ref: ArtifactRef, phase: Phase) -> ScoredRanking:
+    manifest = load_manifest(ref.uri)
+    return ScoredRanking(
+        name=manifest.label,
+        phase=phase,
+        descriptor=manifest.config["descriptor"],
+        scores=Scores.from_dict(ArtifactDirectory(ref.uri).read_json("scores.json")),
+        ranking=Ranking.load(ref.uri, "ranking"),
+    )

@@ -1,0 +1,247 @@
+"""The stages that are worked off in partitions give what one process gives, and resume."""
+
+import shutil
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_SERVER_ALLOW_EPHEMERAL_MODE,
+    temporary_settings,
+)
+
+from retrieval_core.artifacts import ArtifactDirectory, Manifest, commit, load_manifest
+from retrieval_core.config import AsmkConfig, EvaluationConfig, RayConfig, RuntimeConfig
+from retrieval_core.data.catalogue import Catalogue, ImageRow, label_truth
+from retrieval_core.errors import ArtifactMismatchError
+from retrieval_core.features.shards import ShardReport, report_name
+from retrieval_core.features.store import FeatureStore
+from retrieval_core.features.tables import LocalRows, open_shard
+from retrieval_core.index import AsmkIndex, Codebook
+from retrieval_core.search.ranking import Ranking
+from tasks.cluster import disconnect
+from tasks.context import RunContext
+from tasks.evaluate import evaluate
+from tasks.index import index_global, index_local
+from tasks.lineage import searched_catalogue
+from tasks.tracking import start_run
+
+pytestmark = pytest.mark.slow  # Ray and a fresh MLflow database take seconds
+
+DIM, IMAGES, SHARD = 16, 40, 4
+WHOLE = RayConfig()
+CUT = RayConfig(workers=2, images_per_partition=10, queries_per_partition=6)
+
+
+@pytest.fixture(scope="module")
+def tracked(tmp_path_factory):
+    # the stages run outside a flow: no server is started to tell of them
+    with temporary_settings({PREFECT_API_URL: None, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: False}):
+        yield start_run(str(tmp_path_factory.mktemp("mlflow")), "experiment", "a")
+    disconnect()
+
+
+@pytest.fixture
+def context(tracked, tmp_path):
+    def make(name, ray):
+        return RunContext(str(tmp_path / name), tracked, RuntimeConfig(ray=ray))
+
+    return make
+
+
+def artifact(context, kind, label, write, config=None, **inputs):
+    """A finished artifact."""
+    ref = context.store.ref(kind, label, config=config or {}, inputs=inputs, version=1)
+    directory = ArtifactDirectory(ref.uri)
+    write(directory)
+    commit(
+        directory,
+        Manifest(
+            kind, ref.key, label, 1, config or {}, {name: vars(i) for name, i in inputs.items()}
+        ),
+    )
+    return ref
+
+
+def landmarks(name, *, labelled):
+    rows = tuple(
+        # an id without an image now and then; a quarter of the labelled ones are queries
+        ImageRow(
+            3 * i,
+            f"{name}-{i}",
+            f"place {i % 5}" if labelled else "",
+            "test",
+            "query" if labelled and i % 4 == 0 else "database",
+        )
+        for i in range(IMAGES)
+    )
+    return Catalogue(name, rows, label_truth(rows), revisited=False)
+
+
+def unit(rng, count):
+    vectors = rng.standard_normal((count, DIM))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def write_features(directory, catalogue, seed):
+    rng = np.random.default_rng(seed)
+    for shard, rows in enumerate(np.split(np.arange(IMAGES), IMAGES // SHARD)):
+        ids = np.array([catalogue.rows[i].image_id for i in rows])
+        counts = rng.integers(0, 12, len(ids))
+        n = int(counts.sum())
+        ones = np.ones(n, np.float32)
+        local = LocalRows(
+            np.repeat(ids, counts), unit(rng, n), ones, np.zeros((n, 2), np.float32), ones
+        )
+        with open_shard(directory, shard, global_dim=DIM, local_dim=DIM) as writer:
+            writer.write(ids, unit(rng, len(ids)), local)
+        directory.write_json(report_name(shard), asdict(ShardReport(shard, len(ids), n, [], {})))
+
+
+@pytest.fixture
+def made(context):
+    """Descriptors of landmarks and of distractors, and a codebook."""
+    inputs = context("inputs", WHOLE)
+    model = artifact(inputs, "model", "m", lambda directory: None)
+    features = {}
+    for seed, part in enumerate(("test", "distractor")):
+        catalogue = landmarks(part, labelled=part == "test")
+        dataset = artifact(inputs, "dataset", part, catalogue.save)
+        features[part] = artifact(
+            inputs,
+            "feats",
+            part,
+            lambda directory, c=catalogue, s=seed: write_features(directory, c, s),
+            {"part": part},
+            model=model,
+            dataset=dataset,
+        )
+    words = Codebook(unit(np.random.default_rng(9), 8))
+    codebook = artifact(inputs, "codebook", "words", words.save, features=features["test"])
+    return features["test"], features["distractor"], codebook
+
+
+def build(stage, context, *arguments):
+    return stage.fn(context, *arguments).data
+
+
+def files(ref):
+    return load_manifest(ref.uri).files
+
+
+def score(context, descriptor, *searched, top_k=None):
+    config = EvaluationConfig(bootstrap=10, top_k=top_k)
+    return build(evaluate, context, config, AsmkConfig(), 0, descriptor, *searched)
+
+
+def test_an_index_of_parts_has_the_files_of_one_built_at_once(context, made):
+    features, _, codebook = made
+    config = AsmkConfig(use_idf=True)
+    whole = build(index_local, context("whole", WHOLE), config, features, codebook)
+    parts = build(index_local, context("parts", CUT), config, features, codebook)
+    assert files(parts) == files(whole)
+    assert load_manifest(parts.uri).counts == {"images": 30}
+
+
+def test_finished_parts_are_kept_and_another_cut_is_not_mistaken(context, made):
+    features, _, codebook = made
+    config, cut = AsmkConfig(), context("parts", CUT)
+    whole = build(index_local, context("whole", WHOLE), config, features, codebook)
+    finished = build(index_local, cut, config, features, codebook)
+    # what a run that was killed leaves: one whole part, one half, one of another cut
+    shutil.rmtree(finished.uri)
+    parts = ArtifactDirectory(f"{finished.uri}/parts")
+    words = Codebook.load(codebook.uri)
+    changed = AsmkIndex.create(words, binary=True)
+    changed.add([7], words.centroids[:1], [0])
+    changed.save(parts.path("00000-00002"), with_codebook=False)
+    changed.save(parts.path("00003-00009"), with_codebook=False)
+    parts.write_bytes("00003-00005/images-half.npy", b"half")
+    again = build(index_local, cut, config, features, codebook)
+    # the whole part was taken as it is: it alone has image 7, and lacks the first nine images
+    index = AsmkIndex.open(again.uri)
+    of_first = [i for i in AsmkIndex.open(whole.uri).image_ids if i < 3 * 3 * SHARD]
+    assert set(index.image_ids) == set(AsmkIndex.open(whole.uri).image_ids) - set(of_first) | {7}
+    assert not parts.names()
+
+
+@pytest.mark.parametrize("descriptor", ["asmk", "global"])
+def test_rankings_over_partitions_and_distractors(context, made, descriptor):
+    features, distracting, codebook = made
+    one, cut = context("whole", WHOLE), context("parts", CUT)
+
+    def index(place, of):
+        if descriptor == "global":
+            return build(index_global, place, of)
+        return build(index_local, place, AsmkConfig(use_idf=True), of, codebook)
+
+    database, distractors = index(one, features), index(one, distracting)
+    alone = score(one, descriptor, database)
+    whole = score(one, descriptor, database, distractors)
+    parts = score(cut, descriptor, database, distractors)
+    assert files(parts) == files(whole)
+    assert alone.key != whole.key
+    ranking, without = (Ranking.load(ref.uri, "ranking") for ref in (whole, alone))
+    assert ranking.ids.shape == (10, 30 + IMAGES)
+    beyond = 3 * (IMAGES - 1)
+    distracted = ranking.ids > beyond
+    assert distracted.sum(1).tolist() == [IMAGES] * 10
+    catalogue = Catalogue.load(load_manifest(features.uri).input("dataset").uri)
+    paths = {r.image_id: r.path for r in searched_catalogue(catalogue, whole).rows}
+    assert paths[int(ranking.ids[distracted].min())] == "distractor-0"
+    if descriptor == "global":
+        for found, expected in zip(ranking.ids, without.ids, strict=True):
+            np.testing.assert_array_equal(found[found <= beyond], expected)
+    maps = [load_manifest(ref.uri).metrics["map"] for ref in (whole, alone)]
+    assert maps[0] <= maps[1]
+
+
+def test_finished_rankings_are_kept(context, made):
+    features, _, codebook = made
+    cut = context("parts", CUT)
+    index = build(index_local, context("whole", WHOLE), AsmkConfig(), features, codebook)
+    finished = score(cut, "asmk", index)
+    expected = Ranking.load(finished.uri, "ranking")
+    reversed_ids = replace(
+        expected,
+        query_ids=expected.query_ids[:6].copy(),
+        ids=expected.ids[:6, ::-1].copy(),
+        scores=expected.scores[:6].copy(),
+    )
+    last = expected.ids[6:].copy()
+    shutil.rmtree(finished.uri)
+    reversed_ids.save(ArtifactDirectory(finished.uri), "parts/ranking-00000-00005")
+    again = Ranking.load(score(cut, "asmk", index).uri, "ranking")
+    np.testing.assert_array_equal(again.ids[:6], reversed_ids.ids)
+    np.testing.assert_array_equal(again.ids[6:], last)
+
+
+def test_distractors_of_another_network_or_codebook_are_refused(context, made):
+    features, distracting, codebook = made
+    one = context("whole", WHOLE)
+    other_words = artifact(
+        one, "codebook", "others", Codebook(unit(np.random.default_rng(1), 8)).save,
+        {"seed": 1}, features=features,
+    )  # fmt: skip
+    database = build(index_local, one, AsmkConfig(), features, codebook)
+    distractors = build(index_local, one, AsmkConfig(), distracting, other_words)
+    with pytest.raises(ArtifactMismatchError, match=Codebook.load(codebook.uri).digest) as caught:
+        score(one, "asmk", database, distractors)
+    assert Codebook.load(other_words.uri).digest in str(caught.value)
+    model = artifact(one, "model", "other", lambda directory: None, {"seed": 1})
+    dataset = load_manifest(distracting.uri).input("dataset")
+    foreign = artifact(
+        one, "feats", "foreign", lambda d: write_features(d, landmarks("d", labelled=False), 3),
+        {"part": "distractor"}, model=model, dataset=dataset,
+    )  # fmt: skip
+    with pytest.raises(ArtifactMismatchError, match=model.key) as caught:
+        score(one, "global", build(index_global, one, features), build(index_global, one, foreign))
+    assert load_manifest(features.uri).input("model").key in str(caught.value)
+
+
+def test_partitions_hold_whole_shards(made):
+    store = FeatureStore(made[0].uri)
+    assert store.partitions(10) == [(0, 1, 2), (3, 4, 5), (6, 7, 8), (9,)]
+    assert store.partitions(1) == [(i,) for i in range(10)]
+    assert store.partitions(IMAGES) == [tuple(range(10))]
