@@ -17,6 +17,8 @@ from tasks.finding import FoundRun, find_run
 from tasks.lineage import lineage, training_of
 
 CONFIDENCE = 0.95
+# of a directory, well below what file systems allow
+LONGEST_NAME = 150
 # what tells runs apart by name only
 UNCOMPARED = {"name", "runtime"}
 
@@ -44,7 +46,7 @@ def compare_runs(
     runs = [_reviewed(run, final) for run, final in zip(_distinct(found), finals, strict=True)]
     evaluation = found[0].settings.get("evaluation", {})
     review = review_runs(runs, confidence=evaluation.get("confidence", CONFIDENCE))
-    title = "-vs-".join(run.name for run in runs)
+    title = "-vs-".join(run.name for run in runs)[:LONGEST_NAME]
     directory = ArtifactDirectory(
         Path(output).absolute() if output else f"{workdir}/comparisons/{title}"
     )

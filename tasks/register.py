@@ -178,10 +178,7 @@ def _publish(run: TrackedRun, name: str, ref: ArtifactRef, tags: Mapping[str, st
     versions = client.search_model_versions(f"name = '{name}'")
     if any(found.tags.get("artifact.key") == ref.key for found in versions):
         return
-    directory = ArtifactDirectory(ref.uri)
-    for file in directory.names():
-        folder = Path(FOLDER, file).parent.as_posix()
-        client.log_artifact(run.run_id, str(directory.local(file)), folder)
+    _log_model(run, ArtifactDirectory(ref.uri))
     source = f"{client.get_run(run.run_id).info.artifact_uri}/{FOLDER}"
     client.create_model_version(
         name,
@@ -190,6 +187,16 @@ def _publish(run: TrackedRun, name: str, ref: ArtifactRef, tags: Mapping[str, st
         tags={"experiment": name, **link(ref), **tags},
         await_creation_for=0,
     )
+
+
+def _log_model(run: TrackedRun, directory: ArtifactDirectory) -> None:
+    """Copy all files at once: a call per file would ask the server for the run each time."""
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in directory.names():
+            target = Path(scratch) / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(directory.local(name), target)
+        run.client.log_artifacts(run.run_id, scratch, FOLDER)
 
 
 def _ensure_registered(client: MlflowClient, name: str) -> None:

@@ -88,13 +88,14 @@ def heat_over(image: Image.Image, weights: npt.NDArray[np.float32]) -> Image.Ima
 
     Args:
         image: RGB.
-        weights: (h, w) float32, >= 0; scaled to their maximum.
+        weights: (h, w) float32; from their minimum, which is dark, to their maximum.
     """
-    share = weights / max(float(weights.max()), 1e-12)
+    spread = weights - weights.min()
+    share = spread / max(float(spread.max()), 1e-12)
     small = Image.fromarray(share.astype(np.float32))
     smooth = np.asarray(small.resize(image.size, Image.Resampling.BICUBIC)).clip(0, 1)
     heat = matplotlib.colormaps[HEAT](0.25 + 0.7 * smooth)[..., :3] * 255
-    cover = COVER * smooth[..., None] ** 0.9
+    cover = COVER * smooth[..., None] ** 1.2
     # what is hot keeps its own light, so that one sees what is looked at
     lit = 0.7 * heat + 0.3 * np.asarray(image.convert("RGB"), np.float32)
     mixed = (1 - cover) * dimmed(image, 0.5, 0.25) + cover * lit
@@ -106,5 +107,4 @@ def _strength_map(model: HowNetwork, photograph: Photograph, scale: float) -> At
     resized = rescale(photograph.pixels, scale, recompute=model.recompute_scale)
     found = model.weighted_features(resized)
     strengths = found.strengths[0].reshape(-1, found.width).cpu().numpy()
-    lowest = strengths.min()
-    return AttentionMap(strengths - lowest, f"strength of features · scale {scale:g}")
+    return AttentionMap(strengths, f"strength of features · scale {scale:g}")

@@ -73,7 +73,7 @@ def _draw(
 def _by_height(lines: Sequence[Match]) -> list[tuple[int, int, int]]:
     """A hue per line by its order from top to bottom."""
     order = np.argsort(np.argsort([line.left[1] for line in lines], kind="stable"))
-    return hues(0.08 + 0.84 * order / max(len(lines) - 1, 1), HUES)
+    return hues(0.13 + 0.8 * order / max(len(lines) - 1, 1), HUES)
 
 
 def _widths(lines: Sequence[Match], unit: int) -> list[int]:

@@ -1,30 +1,39 @@
 """Prefect's run form in a real browser, as a user fills it in."""
 
+import importlib.util
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import pytest
-
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 PATIENCE_MS = 60_000
 CLASS = "contains(concat(' ', @class, ' '), ' {} ')"
 
 
+def installed_browser() -> str | None:
+    """Path of a browser that can be driven; None where there is none, or no playwright."""
+    if importlib.util.find_spec("playwright") is None:
+        return None
+    return next((path for name in BROWSERS if (path := shutil.which(name))), None)
+
+
 @contextmanager
 def browser_page() -> Iterator[Any]:
-    """A page of an installed browser; skips the test where there is none."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    found = [path for name in BROWSERS if (path := shutil.which(name))]
-    if not found:
-        pytest.skip(f"no browser is installed (looked for {', '.join(BROWSERS)})")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=found[0], args=FLAGS)
+    """A page of the installed browser."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=installed_browser(), args=FLAGS)
         page = browser.new_page(viewport={"width": 1300, "height": 1000})
         page.set_default_timeout(PATIENCE_MS)
         yield page
@@ -74,6 +83,4 @@ class RunForm:
 
     def message(self) -> str:
         """What the form says after a refusal."""
-        toast = self._page.locator(".p-toast")
-        toast.first.wait_for()
-        return str(toast.first.inner_text())
+        return str(self._page.get_by_text("Validation failed").first.inner_text())

@@ -7,7 +7,8 @@ runner = CliRunner()
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["run"], ["evaluate"], ["search"], ["compare"], ["datasets"], ["datasets", "prepare"]]
+    "command",
+    [[], ["run"], ["evaluate"], ["search"], ["compare"], ["datasets"], ["datasets", "prepare"]],
 )
 def test_help_teaches(command):
     result = runner.invoke(app, [*command, "--help"])

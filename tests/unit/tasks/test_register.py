@@ -1,6 +1,8 @@
 import base64
 import io
+import re
 import shutil
+from pathlib import Path
 
 import mlflow
 import numpy as np
@@ -24,6 +26,7 @@ from tasks.tracking import start_run
 
 pytestmark = pytest.mark.slow  # MLflow's database, and a network
 
+PROJECT = Path(__file__).parents[3]
 FEATURES = FeaturesConfig(
     image_size=96, scales=(1.0, 0.5), max_features=20, global_scales=(1.0, 0.7), global_power=2.0
 )
@@ -140,6 +143,23 @@ def test_the_model_describes_as_the_extractor_does(registry, photographs, monkey
     for field in ("descriptors", "strengths", "locations", "scales"):
         expected = getattr(shard, field)
         np.testing.assert_allclose(np.concatenate(list(local[field])), expected, atol=1e-5)
+
+
+def test_the_page_shows_how_to_use_it(registry, photographs, monkeypatch, tmp_path):
+    page = (PROJECT / "docs" / "compare.md").read_text()
+    code = re.search(r"```\n(import mlflow.*?)```", page, re.S)[1].replace(
+        "how_lite0_demo", "small"
+    )
+    (tmp_path / "workdir").symlink_to(registry.workdir)
+    shutil.copy(photographs[0], tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    try:
+        names = {}
+        exec(compile(code, "compare.md", "exec"), names)
+        assert names["model"].predict(names["images"])["descriptor"][0].shape == (8,)
+    finally:
+        mlflow.set_tracking_uri(None)
 
 
 def test_inputs_as_people_and_servers_send_them(registry, photographs, monkeypatch):
