@@ -42,12 +42,13 @@ def up(
     Example: retrieval up --prefect-port 4300 --retrain "30 2 * * 1-5"
     """
     root = prepare_environment(workdir)
-    from flows.up.services import Options
+    from flows.up.services import Options, services
     from flows.up.supervisor import Supervisor
 
     chosen = configs.resolve() if configs else None
-    supervisor = Supervisor(Options(root, host, prefect_port, mlflow_port, chosen, retrain))
-    if supervisor.options.is_public:
+    options = Options(root, host, prefect_port, mlflow_port, chosen, retrain)
+    supervisor = Supervisor(options, services(options))
+    if options.is_public:
         errors.print(f"[bold yellow]{UNPROTECTED.format(host=host)}[/]", soft_wrap=True)
     with user_errors(), supervisor.running(), user_errors(SERVICE_DIED):
         _supervise(supervisor)

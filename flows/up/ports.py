@@ -47,7 +47,7 @@ def _holder(port: int) -> str:
         pid = next(
             c.pid
             for c in connections
-            if c.status == psutil.CONN_LISTEN and c.laddr[1] == port and c.pid
+            if c.status == psutil.CONN_LISTEN and c.laddr and c.laddr.port == port and c.pid
         )
         process = psutil.Process(pid)
         return f" by process {pid} ({' '.join(process.cmdline()[:4]) or process.name()})"

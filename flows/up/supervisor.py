@@ -5,7 +5,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ import psutil
 from flows.up.lock import exclusive
 from flows.up.ports import check_port
 from flows.up.processes import end_all, end_below, start
-from flows.up.services import WORKER, Options, services
+from flows.up.services import WORKER, Options, Service
 from retrieval_core.errors import ServiceError
 from tasks.running import Running, forget_running
 
@@ -29,11 +29,12 @@ class Supervisor:
 
     Args:
         options: what the user chose.
+        services: what to start.
     """
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, services: Sequence[Service]) -> None:
         self.options = options
-        self._services = services(options)
+        self._services = services
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._stopping = threading.Event()
 

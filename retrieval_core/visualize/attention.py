@@ -107,4 +107,4 @@ def _strength_map(model: HowNetwork, photograph: Photograph, scale: float) -> At
     resized = rescale(photograph.pixels, scale, recompute=model.recompute_scale)
     found = model.weighted_features(resized)
     strengths = found.strengths[0].reshape(-1, found.width).cpu().numpy()
-    return AttentionMap(strengths, f"strength of features · scale {scale:g}")
+    return AttentionMap(strengths, f"strength · scale {scale:g}")

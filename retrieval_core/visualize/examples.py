@@ -113,13 +113,12 @@ def _attention(learned: Learned, photographs: Sequence[Photograph], album: Album
         width, height = photograph.image.size
         height = min(TILE_HEIGHT, round(TILE_WIDTH * height / width))
         rows.append([attention_grid(photograph.image, maps, columns=1 + MAPS, height=height)])
-    what = "strongest super-features" if isinstance(learned.model, FireNetwork) else "features"
-    return album.photographs(
-        "network/attention",
-        sheet(rows),
-        title=f"Attention of the {what}",
-        alt=f"A row per photograph: itself, then where the {what} look, as heat over it.",
-    )
+    if isinstance(learned.model, FireNetwork):
+        title, what = "Attention of the strongest super-features", "super-features look"
+    else:
+        title, what = "Strength of local features", "local features are strong"
+    alt = f"A row per photograph: itself, then where its {what}, as heat over it."
+    return album.photographs("network/attention", sheet(rows), title=title, alt=alt)
 
 
 def _features(learned: Learned, photographs: Sequence[Photograph], album: Album) -> Picture:

@@ -106,7 +106,7 @@ def features_picture(
         inner = (box[0] + width / 2, box[1] + width / 2, box[2] - width / 2, box[3] - width / 2)
         pen.ellipse(inner, outline=colours[i], width=width)
     small = canvas.resize((shown.width // FINER, height), Image.Resampling.LANCZOS)
-    return captioned(small, f"{len(share)} strongest · brighter is stronger · width is half a cell")
+    return captioned(small, f"{len(share)} strongest features")
 
 
 @torch.inference_mode()

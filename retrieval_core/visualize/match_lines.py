@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 
 from retrieval_core.visualize.features import FINER
 from retrieval_core.visualize.matches import Match, Matches, Point
-from retrieval_core.visualize.tiles import captioned, dimmed, hues, scaled_to
+from retrieval_core.visualize.tiles import SLATE, captioned, dimmed, hues, scaled_to
 
 HUES = "turbo"
 GREY = (190, 196, 206)
@@ -37,7 +37,7 @@ def match_lines(
     shown = [scaled_to(image, FINER * height) for image in (left, right)]
     gap = FINER * 6
     size = (shown[0].width + gap + shown[1].width, FINER * height)
-    canvas = Image.new("RGB", size, (255, 255, 255))
+    canvas = Image.new("RGB", size, SLATE)
     offset = shown[0].width + gap
     for image, x in zip(shown, (0, offset), strict=True):
         canvas.paste(Image.fromarray(dimmed(image, 0.72, 0.6)), (x, 0))
@@ -58,15 +58,15 @@ def _draw(
     offset: int,
 ) -> None:
     pen = ImageDraw.Draw(canvas)
-    unit = max(1, canvas.height // 420)
+    unit = max(FINER, round(max(canvas.size) / 700))
     widths = _widths(lines, unit)
     for match, colour, width in reversed(list(zip(lines, colours, widths, strict=True))):
         start = _scaled(match.left, factors[0], 0)
         end = _scaled(match.right, factors[1], offset)
-        pen.line((start, end), fill=DARK, width=width + 2 * unit)
+        pen.line((start, end), fill=DARK, width=width + unit)
         pen.line((start, end), fill=colour, width=width)
         for x, y in (start, end):
-            for radius, fill in ((4.5 * unit, DARK), (3.5 * unit, colour)):
+            for radius, fill in ((2.6 * unit, DARK), (2.0 * unit, colour)):
                 pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=fill)
 
 
@@ -77,11 +77,11 @@ def _by_height(lines: Sequence[Match]) -> list[tuple[int, int, int]]:
 
 
 def _widths(lines: Sequence[Match], unit: int) -> list[int]:
-    """Pixels, from one to three units by similarity."""
+    """Pixels, from two thirds of a unit to nearly two by similarity."""
     similar = np.array([line.similarity for line in lines])
     spread = np.ptp(similar) if len(similar) else 0.0
     share = (similar - similar.min()) / spread if spread > 0 else np.ones(len(similar))
-    return [int(width) for width in np.round(unit * (1 + 2 * share))]
+    return [int(width) for width in np.round(unit * (0.7 + 1.1 * share))]
 
 
 def _scaled(point: Point, factor: float, offset: int) -> Point:

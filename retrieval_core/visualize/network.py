@@ -13,12 +13,13 @@ from retrieval_core.visualize.words import word_use_chart, words_title
 
 SUPER_FEATURES = (
     "Each super-feature is a template that gathers local features; its heat shows from where. "
-    "Circles and lines end at the peak of a super-feature's attention. Lines join super-features "
-    "of one template that are each other's clear nearest neighbour."
+    "Circles, the brighter the stronger, and lines are at the peak of its attention. Lines "
+    "join super-features of one template that are each other's clear nearest neighbour."
 )
 LOCAL_FEATURES = (
-    "The stronger a local feature, the brighter. Lines join features that share a visual word "
-    "and lie on the same side of it, which is what the inverted file counts."
+    "The stronger a local feature, the brighter; a circle is half as wide as a cell of the feature "
+    "map at its scale. Lines join features that share a visual word and lie on the same side of "
+    "it, which is what the inverted file counts."
 )
 
 

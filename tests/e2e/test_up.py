@@ -142,7 +142,7 @@ FILLED_IN = {
 
 def _filled_in_form(services):
     with browser_page() as page:
-        form = RunForm(page, services.prefect, services.deployment("pipeline")["id"])
+        form = RunForm(page, services.prefect, services.deployment("evaluate")["id"])
         form.choose("Extends", value="tiny")
         form.fill("Name", value="by-hand")
         form.choose("Asmk", "Binary", value="false")
@@ -157,7 +157,7 @@ def test_a_run_from_the_browser_form_ends_well(services):
         assert status == 201
         assert answer["parameters"]["config"] == FILLED_IN
     else:
-        answer = services.submit("pipeline", FILLED_IN)
+        answer = services.submit("evaluate", FILLED_IN)
     run = services.finished(answer["id"])
     assert run["state"]["type"] == "COMPLETED", run["state"]
     assert run["name"] == "by-hand"
@@ -195,13 +195,6 @@ def test_bad_settings_are_refused_before_a_run_exists(services, config, message)
     assert message in refusal.value.read().decode()
 
 
-def test_settings_that_do_not_fit_together_fail_with_the_shells_message(services):
-    loss = {"training": {"loss": {"kind": "super_feature"}}}
-    run = services.finished(services.submit("evaluate", {"extends": "tiny", **loss})["id"])
-    assert run["state"]["type"] == "FAILED"
-    assert "needs model.method 'fire', not 'how'" in run["state"]["message"]
-
-
 def test_a_second_up_on_the_work_directory_is_refused(services):
     output = _joined(services.workdir.start("up", "--prefect-port", "1").wait(status=2))
     assert "up already" in output
@@ -221,7 +214,7 @@ def test_a_port_in_use_is_refused_with_its_holder_and_the_option(services, make_
 
 def test_a_run_in_the_shell_shows_in_the_same_ui(services):
     config = services.arguments[1] + "/tiny.yaml"
-    services.workdir.start("evaluate", config, "name=in-the-shell").wait()
+    services.workdir.start("datasets", "prepare", config, "name=in-the-shell").wait()
     runs = services.call("/flow_runs/filter", {"flow_runs": {"name": {"any_": ["in-the-shell"]}}})
     assert [run["state"]["type"] for run in runs] == ["COMPLETED"]
 

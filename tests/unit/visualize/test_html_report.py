@@ -86,7 +86,7 @@ def test_the_page_needs_no_other_file(page):
 
 def test_pictures_have_words_and_sizes(page):
     pictures = page.with_tag("img")
-    # scores, precision at recall, training, then per descriptor the precisions and up to three grids
+    # scores, precision at recall and training; per descriptor the precisions and its grids
     assert len(pictures) == 3 + 4 + 3, "nothing improved by the global descriptor: no such grid"
     assert all(len(p["alt"]) > 20 and int(p["width"]) > 0 for p in pictures)
 

@@ -57,7 +57,7 @@ def test_attention_maps_are_those_of_the_strongest_super_features(networks, phot
 
 def test_how_has_a_map_per_scale(networks, photographs):
     maps = attention_maps(networks["how"], photographs[0], scales=SCALES)
-    assert [m.caption for m in maps] == [f"strength of features · scale {s:g}" for s in SCALES]
+    assert [m.caption for m in maps] == [f"strength · scale {s:g}" for s in SCALES]
     assert maps[0].weights.shape == (2, 3)
 
 
