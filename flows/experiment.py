@@ -70,19 +70,20 @@ def _field(name: str, schema: Schema, definitions: Schema) -> Schema:
     """The schema of one setting or section, without references to others."""
     if reference := schema.get("$ref"):
         section = definitions[reference.rpartition("/")[2]]
-        return _field(name, {**section, **schema, "$ref": None}, definitions)
-    field = {key: value for key, value in schema.items() if value is not None}
-    field = {key: value for key, value in field.items() if key not in LEFT_OUT}
+        own = {key: value for key, value in schema.items() if key != "$ref"}
+        return _field(name, {**section, **own}, definitions)
+    field = {key: value for key, value in schema.items() if key not in LEFT_OUT}
     if "properties" in field:
-        field["title"] = name.replace("_", " ").capitalize()
-        field["properties"] = {
-            key: _field(key, value, definitions) for key, value in field["properties"].items()
-        }
+        members = field["properties"].items()
+        field["properties"] = {key: _field(key, value, definitions) for key, value in members}
     if "anyOf" in field:
         field["anyOf"] = [_field(name, choice, definitions) for choice in field["anyOf"]]
     if field.get("type") == "boolean":
         # a switch would send "off" where nobody touched it
-        return {**{k: v for k, v in field.items() if k != "type"}, "enum": [True, False]}
+        del field["type"]
+        field["enum"] = [True, False]
+    if "properties" in field or "anyOf" in field:
+        field["title"] = name.replace("_", " ").capitalize()
     return _with_limits(field)
 
 

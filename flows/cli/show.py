@@ -175,7 +175,7 @@ def _draw(
     with user_errors():
         drawn = draw(*args, **options, workdir=str(root))
         ArtifactDirectory(target.parent).write_bytes(target.name, drawn.png)
-    console.print(drawn.caption, highlight=False)
+    console.print(drawn.caption, highlight=False, soft_wrap=True)
     console.print(str(target), highlight=False, soft_wrap=True)
 
 

@@ -20,19 +20,44 @@ UNPROTECTED = (
 )
 
 
+def _checked_cron(cron: str | None) -> str | None:
+    if cron is not None:
+        from prefect.client.schemas.schedules import CronSchedule
+
+        try:
+            CronSchedule(cron=cron)
+        except ValueError:
+            raise typer.BadParameter(
+                f"{cron!r} is no cron schedule (minute, hour, day, month, weekday): try '0 3 * * *'"
+            ) from None
+    return cron
+
+
+Retrain = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CRON",
+        callback=_checked_cron,
+        help="When to retrain, in UTC. [default: as before; at first daily at 03:00]",
+    ),
+]
+Configs = Annotated[
+    Path | None,
+    typer.Option(
+        exists=True,
+        file_okay=False,
+        help="Directory of the configurations that the form offers. [default: configs/]",
+    ),
+]
+
+
 def up(
     workdir: Workdir = DEFAULT_WORKDIR,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    prefect_port: Annotated[int, typer.Option(min=1, max=65535, help="Runs, forms.")] = 4200,
-    mlflow_port: Annotated[int, typer.Option(min=1, max=65535, help="Experiments.")] = 5000,
-    configs: Annotated[
-        Path | None,
-        typer.Option(exists=True, file_okay=False, help="Configurations that the form offers."),
-    ] = None,
-    retrain: Annotated[
-        str | None,
-        typer.Option(help="Cron schedule of the retraining; by default as before, at first daily."),
-    ] = None,
+    prefect_port: Annotated[int, typer.Option(min=1, max=65535, help="Of Prefect.")] = 4200,
+    mlflow_port: Annotated[int, typer.Option(min=1, max=65535, help="Of MLflow.")] = 5000,
+    configs: Configs = None,
+    retrain: Retrain = None,
 ) -> None:
     """Serve the Prefect UI, the MLflow UI and a worker, until Ctrl-C.
 
@@ -56,6 +81,7 @@ def up(
 
 
 def _supervise(supervisor: "Supervisor") -> None:
+    """Show what is awaited, then the addresses, until a signal or a failure."""
     waiting = supervisor.names
     with errors.status(_waiting(waiting)) as display:
 
@@ -65,7 +91,7 @@ def _supervise(supervisor: "Supervisor") -> None:
 
         healthy = supervisor.wait_until_healthy(on_healthy)
     if healthy:
-        console.print(_addresses(supervisor))
+        _print_addresses(supervisor)
         supervisor.wait()
 
 
@@ -73,14 +99,15 @@ def _waiting(names: list[str]) -> str:
     return f"starting: waiting for {', '.join(names)}"
 
 
-def _addresses(supervisor: "Supervisor") -> Table:
+def _print_addresses(supervisor: "Supervisor") -> None:
     options = supervisor.options
-    table = Table(box=box.SIMPLE_HEAVY, caption="Ctrl-C ends them all", caption_justify="left")
+    table = Table(box=box.SIMPLE_HEAVY)
     table.add_column("service")
-    table.add_column("address")
+    table.add_column("address", no_wrap=True)
     table.add_column("for")
     table.add_row("Prefect", options.prefect, "start runs, see them and their schedules")
     table.add_row("MLflow", options.mlflow, "compare scores, settings and pictures")
-    table.add_row("worker", "", "runs what the form asks for, one at a time")
-    table.add_row("logs", str(supervisor.log("*")), "")
-    return table
+    table.add_row("worker", "", "does what is asked for, one run at a time")
+    console.print(table)
+    console.print(f"logs: {supervisor.log('*')}", soft_wrap=True, highlight=False)
+    console.print("Ctrl-C ends them all.")

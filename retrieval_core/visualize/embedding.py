@@ -69,9 +69,7 @@ def embedding_map(rows: Sequence[ImageRow], vectors: npt.ArrayLike, *, seed: int
     components = 2 if few or len(found) > LARGEST_TSNE else COMPONENTS
     points, method = _pca(found, components, seed), "PCA"
     if FEWEST_TSNE <= len(found) <= LARGEST_TSNE:
-        perplexity = min(PERPLEXITY, (len(found) - 1) / 3)
-        tsne = TSNE(2, perplexity=perplexity, init="pca", max_iter=ITERATIONS, random_state=seed)
-        points, method = tsne.fit_transform(points), "t-SNE"
+        points, method = _tsne(points, seed), "t-SNE"
     low, high = points.min(0), points.max(0)
     spread = np.where(high > low, high - low, 1)
     return EmbeddingMap(tuple(rows), ((points - low) / spread).astype(np.float32), method)
@@ -131,6 +129,24 @@ def _pca(vectors: Float32, components: int, seed: int) -> Float32:
     reduced = PCA(most, random_state=seed).fit_transform(vectors - vectors.mean(0))
     missing = max(2 - reduced.shape[1], 0)
     return np.pad(reduced, ((0, 0), (0, missing))).astype(np.float32)
+
+
+def _tsne(components: Float32, seed: int) -> Float32:
+    """(N, 2) from a start near the first two components.
+
+    Points start a little apart: scikit-learn's own start divides by their spread, and crashes the
+    process where a collapsed network gives every image one descriptor.
+    """
+    start = components[:, :2] / max(float(components[:, 0].std()), 1e-6)
+    jitter = np.random.default_rng(seed).standard_normal(start.shape)
+    tsne = TSNE(
+        perplexity=min(PERPLEXITY, (len(components) - 1) / 3),
+        init=(1e-4 * start + 1e-6 * jitter).astype(np.float32),
+        max_iter=ITERATIONS,
+        random_state=seed,
+    )
+    projected: Float32 = tsne.fit_transform(components)
+    return projected
 
 
 def _spread(points: Float32, count: int) -> list[int]:

@@ -40,7 +40,7 @@ def match_lines(
     canvas = Image.new("RGB", size, SLATE)
     offset = shown[0].width + gap
     for image, x in zip(shown, (0, offset), strict=True):
-        canvas.paste(Image.fromarray(dimmed(image, 0.72, 0.6)), (x, 0))
+        canvas.paste(Image.fromarray(dimmed(image, 0.82, 0.7)), (x, 0))
     factors = (size[1] / left.height, size[1] / right.height)
     drawn = matches.found[:lines] or matches.candidates
     colours = _by_height(drawn) if matches.found else [GREY] * len(drawn)

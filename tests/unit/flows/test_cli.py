@@ -8,7 +8,16 @@ runner = CliRunner()
 
 @pytest.mark.parametrize(
     "command",
-    [[], ["run"], ["evaluate"], ["search"], ["compare"], ["datasets"], ["datasets", "prepare"]],
+    [
+        [],
+        ["run"],
+        ["evaluate"],
+        ["search"],
+        ["compare"],
+        ["up"],
+        ["datasets"],
+        ["datasets", "prepare"],
+    ],
 )
 def test_help_teaches(command):
     result = runner.invoke(app, [*command, "--help"])
@@ -43,4 +52,11 @@ def test_one_run_is_nothing_to_compare(tmp_path):
     result = runner.invoke(app, ["compare", "alone", "--workdir", str(tmp_path / "w")])
     assert result.exit_code == 2
     assert "at least two runs" in result.output
+    assert not (tmp_path / "w").exists()
+
+
+def test_a_schedule_that_is_none_is_refused_before_anything_starts(tmp_path):
+    result = runner.invoke(app, ["up", "--retrain", "daily", "--workdir", str(tmp_path / "w")])
+    assert result.exit_code == 2
+    assert "no cron schedule" in " ".join(result.output.split())
     assert not (tmp_path / "w").exists()

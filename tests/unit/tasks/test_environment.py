@@ -1,6 +1,10 @@
 import os
 
+import psutil
+import pytest
+
 from tasks.environment import describe_environment, prepare_environment
+from tasks.running import Running
 
 
 def test_all_state_lives_in_the_work_directory_unless_told_otherwise(tmp_path, monkeypatch):
@@ -25,3 +29,21 @@ def test_the_environment_is_described():
     described = describe_environment()
     assert {"python", "platform", "git_commit", "torch", "ray"} <= described.keys()
     assert all(isinstance(value, str) and value for value in described.values())
+
+
+@pytest.mark.parametrize("healthy", [True, False])
+def test_services_that_are_up_are_used(tmp_path, monkeypatch, healthy):
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    os.environ.pop("PREFECT_API_URL", None)
+    created = psutil.Process().create_time()
+    Running(os.getpid(), created, "http://here:1", "http://here:2", healthy).write(tmp_path)
+    prepare_environment(tmp_path)
+    assert os.environ.get("PREFECT_API_URL") == ("http://here:1/api" if healthy else None)
+
+
+def test_a_configured_server_wins(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "environ", {**os.environ, "PREFECT_API_URL": "http://mine/api"})
+    created = psutil.Process().create_time()
+    Running(os.getpid(), created, "http://here:1", "http://here:2", healthy=True).write(tmp_path)
+    prepare_environment(tmp_path)
+    assert os.environ["PREFECT_API_URL"] == "http://mine/api"
