@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed-$(FLAVOUR)
 LOCK := requirements$(if $(filter gpu,$(FLAVOUR)),-gpu,).lock
 WORKDIR ?= workdir
 
-.PHONY: help env demo test test-fast lint types lock docs figures clean
+.PHONY: help env demo test test-fast lint types lock docs figures screenshots clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -53,6 +53,9 @@ docs: $(STAMP)  ## the API reference, from the docstrings, into site/
 
 figures: $(STAMP)  ## draw the figures of the method pages again
 	$(BIN)/python docs/figures/draw.py
+
+screenshots: $(STAMP)  ## photograph the pages of docs/screens.md again (needs chromium)
+	PYTHONPATH=tests/e2e $(BIN)/python docs/screens/draw.py
 
 clean:  ## remove the environment and the work directory
 	rm -rf $(VENV) $(WORKDIR)

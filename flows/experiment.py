@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, GetJsonSchemaHandler
 from pydantic_core import CoreSchema
 
-from retrieval_core.config import PipelineConfig, refine_config
+from retrieval_core.config import PipelineConfig, load_config, refine_config
 from retrieval_core.errors import ConfigError
 
 PROJECT_CONFIGS = Path(__file__).parents[1] / "configs"
@@ -30,7 +30,20 @@ def configs_directory() -> Path:
 
 def offered_configs() -> list[str]:
     """Names of the configurations that an experiment may extend."""
-    return sorted(path.stem for path in configs_directory().glob("*.yaml"))
+    flawed = flawed_configs(configs_directory())
+    files = sorted(configs_directory().glob("*.yaml"))
+    return [path.stem for path in files if path.name not in flawed]
+
+
+def flawed_configs(directory: Path) -> dict[str, str]:
+    """What is wrong with the configurations that cannot be offered, by file name."""
+    flaws = {}
+    for path in sorted(directory.glob("*.yaml")):
+        try:
+            load_config(path)
+        except ConfigError as error:
+            flaws[path.name] = str(error)
+    return flaws
 
 
 def read_experiment(value: Any) -> PipelineConfig:
@@ -57,9 +70,12 @@ def form_schema() -> Schema:
     """
     schema = PipelineConfig.model_json_schema()
     form = _field("config", schema, schema.pop("$defs"))
+    meaning = "configuration to start from; what is left empty below is as it says"
+    if flawed := flawed_configs(configs_directory()):
+        meaning += f" (not offered, since they have mistakes: {', '.join(flawed)})"
     choice = {
         "title": "Extends",
-        "description": "configuration to start from; what is left empty below is as it says",
+        "description": meaning,
         "type": "string",
         "enum": offered_configs(),
     }

@@ -1,11 +1,12 @@
 """What `retrieval show` draws: each picture from references to what is on disk."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from flows.ranked import ranked_rows
 from flows.references import Network, find_artifact, find_index, find_network, find_scores
 from retrieval_core.artifacts import ArtifactRef, load_manifest
 from retrieval_core.data.catalogue import Catalogue
@@ -15,7 +16,6 @@ from retrieval_core.index import AsmkIndex, Codebook
 from retrieval_core.index.word_use import word_use
 from retrieval_core.models.fire import FireNetwork
 from retrieval_core.visualize.attention import attention_grid, attention_maps
-from retrieval_core.visualize.average_precision import extreme_queries, known_precisions
 from retrieval_core.visualize.embedding import embedding_chart, embedding_map, thumbnails
 from retrieval_core.visualize.features import features_picture, located_features
 from retrieval_core.visualize.inputs import comparisons
@@ -23,10 +23,10 @@ from retrieval_core.visualize.match_lines import match_lines
 from retrieval_core.visualize.matches import match_photographs
 from retrieval_core.visualize.photograph import Photograph, read_photograph
 from retrieval_core.visualize.pictures import png_of
-from retrieval_core.visualize.ranking_grid import grid_rows, ranking_grid
+from retrieval_core.visualize.ranking_grid import ranking_grid, ranking_legend
 from retrieval_core.visualize.recall_curves import recall_chart, recall_curves
 from retrieval_core.visualize.theme import LIGHT, to_png
-from retrieval_core.visualize.tiles import on_white
+from retrieval_core.visualize.tiles import on_white, sheet
 from retrieval_core.visualize.words import word_use_chart, words_title
 from tasks.learned import draw_images
 from tasks.rankings import scored_catalogue, scored_rankings
@@ -55,7 +55,7 @@ def draw_attention(
     photograph = _read(network, image, image_size)
     maps = attention_maps(network.model, photograph, count=count, scales=network.features.scales)
     picture = attention_grid(photograph.image, maps)
-    return Drawn(png_of(on_white(picture)), f"{len(maps)} maps")
+    return Drawn(png_of(on_white(picture)), f"{len(maps)} maps, strongest first")
 
 
 def draw_features(
@@ -67,7 +67,7 @@ def draw_features(
     scales = network.features.scales
     found = located_features(network.model, photograph, scales=scales, count=count)
     picture = features_picture(photograph.image, found)
-    return Drawn(png_of(on_white(picture)), f"{len(found.strengths)} features")
+    return Drawn(png_of(on_white(picture)), f"{len(found.strengths)} strongest {found.name}")
 
 
 def draw_matches(
@@ -92,38 +92,18 @@ def draw_matches(
     return Drawn(png_of(on_white(picture)), matches.caption)
 
 
-def draw_ranking(
-    run: str,
-    *,
-    descriptor: str | None,
-    queries: Sequence[int],
-    best: int,
-    worst: int,
-    top_k: int,
-    workdir: str,
-) -> Drawn:
-    """Rankings of the queries of these ids or, without any, of the best and the worst."""
-    scores = _choose(find_scores(run, workdir), descriptor)
-    catalogue, (scored,) = scored_catalogue(scores), scored_rankings([scores])
-    known = known_precisions(scored.scores)
-    if unknown := set(queries) - {truth.query for truth in catalogue.truth}:
-        raise PictureError(f"{sorted(unknown)} are no queries of {catalogue.name}")
-    chosen = list(queries) or [
-        *extreme_queries(scored.scores, best, best=True),
-        *reversed(extreme_queries(scored.scores, worst, best=False)),
-    ]
-    notes = [(q, f"AP {100 * known[q]:.1f}" if q in known else "not scored") for q in chosen]
-    rows = grid_rows(catalogue, scored.ranking, dict(notes).items(), top_k=top_k)
-    if not rows:
-        raise PictureError("no query to show: give --queries, --best or --worst")
-    return Drawn(png_of(on_white(ranking_grid(rows))), f"{len(rows)} queries, {scored.name}")
+def draw_ranking(run: str, *, against: str | None, workdir: str, **choice: Any) -> Drawn:
+    """Queries with their first results (arguments as `ranked_rows`)."""
+    rows, caption = ranked_rows(run, against, workdir=workdir, **choice)
+    picture = sheet([[ranking_grid(rows)], [ranking_legend(rows)]], gap=30)
+    return Drawn(png_of(on_white(picture)), caption)
 
 
 def draw_curves(run: str, *, workdir: str) -> Drawn:
     """Precision at recall of every ranking of a run."""
     scores = find_scores(run, workdir)
     curves = recall_curves(scored_catalogue(scores[-1]), comparisons(scored_rankings(scores)))
-    return Drawn(to_png(recall_chart(curves, LIGHT)), ", ".join(curve.label for curve in curves))
+    return Drawn(to_png(recall_chart(curves, LIGHT)), "; ".join(curve.label for curve in curves))
 
 
 def draw_words(reference: str, *, workdir: str) -> Drawn:
@@ -185,12 +165,3 @@ def _open(ref: ArtifactRef) -> AsmkIndex:
 
 def _kind(reference: str) -> str:
     return load_manifest(reference).kind
-
-
-def _choose(scores: Sequence[ArtifactRef], descriptor: str | None) -> ArtifactRef:
-    """The last scores of a descriptor; by default ASMK's before the global one's."""
-    last = {load_manifest(ref.uri).config["descriptor"]: ref for ref in scores}
-    name = descriptor or ("asmk" if "asmk" in last else "global")
-    if name not in last:
-        raise PictureError(f"no scores of the descriptor {name!r}; there are those of {list(last)}")
-    return last[name]

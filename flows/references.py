@@ -78,7 +78,10 @@ def find_index(reference: str, workdir: str) -> ArtifactRef:
     try:
         return find_artifact(reference, "asmk", workdir)[0]
     except ArtifactError as error:
-        raise PictureError(f"{error}; visual words come with local descriptors") from None
+        raise PictureError(
+            f"{error}; the inverted file and its visual words come with local descriptors, which "
+            "networks of the methods how and fire have"
+        ) from None
 
 
 def find_scores(reference: str, workdir: str) -> list[ArtifactRef]:

@@ -1,9 +1,12 @@
 """What a flow run leaves behind, as small references."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from retrieval_core.artifacts import ArtifactRef
-from tasks.tracking import TrackedRun
+
+if TYPE_CHECKING:
+    from tasks.tracking import TrackedRun
 
 
 @dataclass(frozen=True)
@@ -11,5 +14,5 @@ class FlowResult:
     """Addresses of what a flow built, by role, and of its MLflow run."""
 
     workdir: str
-    run: TrackedRun
+    run: "TrackedRun"
     artifacts: dict[str, list[ArtifactRef]]

@@ -133,7 +133,10 @@ class Steps:
     def _submit(self, task: Any, *args: Any, **kwargs: Any) -> Future:
         runtime = self.context.runtime
         configured = task.with_options(
-            retries=runtime.retries, timeout_seconds=runtime.timeout_hours * 3600
+            # without the random suffix that Prefect would add
+            task_run_name=task.task_run_name or task.name,
+            retries=runtime.retries,
+            timeout_seconds=runtime.timeout_hours * 3600,
         )
         future: Future = configured.submit(self.context, *args, **kwargs)
         self._submitted.append(future)

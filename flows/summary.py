@@ -12,8 +12,8 @@ from retrieval_core.data.benchmarks.state import benchmark_state
 from retrieval_core.data.benchmarks.verify import Verification
 from retrieval_core.errors import LISTED_EXCLUSIONS
 from retrieval_core.search.images import Answer
+from tasks.description import REUSED
 from tasks.lineage import training_of
-from tasks.stage import REUSED
 
 HEADLINE = ("map_easy", "map_medium", "map_hard", "map", "map_over_labels", "recall@1")
 
@@ -31,6 +31,7 @@ def scores_table(scores: list[ArtifactRef]) -> Table:
     manifests = [load_manifest(ref.uri) for ref in scores]
     known = {name for manifest in manifests for name in manifest.metrics}
     names = [name for name in HEADLINE if name in known]
+    names += sorted(name for name in known if name.startswith("map@"))
     if "map_medium" in names:
         names = [name for name in names if name not in ("map", "map_over_labels")]
     table = Table(box=box.SIMPLE_HEAVY, title="scores, %")

@@ -3,32 +3,41 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from flows.steps import Steps
 from retrieval_core.config import PipelineConfig
 from retrieval_core.data.identity import dataset_identity
-from retrieval_core.models import build_model
-from retrieval_core.models.zoo import find_checkpoint, obtain
-from tasks.cluster import disconnect
-from tasks.context import RunContext
 from tasks.environment import prepare_environment
 from tasks.progress import StageProgress
-from tasks.tracking import start_run
+
+# torch, Ray and MLflow are imported where a flow runs: who only registers it need not wait for them
+if TYPE_CHECKING:
+    from flows.steps import Steps
 
 
 @contextmanager
-def tracked_steps(config: PipelineConfig, workdir: str | None) -> Iterator[Steps]:
+def tracked_steps(
+    config: PipelineConfig, workdir: str | None, *, with_network: bool = True
+) -> Iterator["Steps"]:
     """The steps of one flow run; its MLflow run ends FINISHED, FAILED or KILLED.
 
     Args:
         config: of the experiment; logged in full.
         workdir: default `$RETRIEVAL_WORKDIR`, else `./workdir`.
+        with_network: whether the steps need the network, whose weights are then checked.
 
     Raises:
         RetrievalError: something that the configuration names is not there.
     """
+    from flows.steps import Steps
+    from tasks.cluster import disconnect
+    from tasks.context import RunContext
+    from tasks.tracking import start_run
+
     root = prepare_environment(workdir or os.environ.get("RETRIEVAL_WORKDIR", "workdir"))
-    _check(config)
+    if with_network:
+        _check_network(config)
+    _check_datasets(config)
     run = start_run(str(root), config.runtime.experiment, config.name)
     run.log_config(config)
     run.log_environment()
@@ -44,10 +53,16 @@ def tracked_steps(config: PipelineConfig, workdir: str | None) -> Iterator[Steps
         disconnect()
 
 
-def _check(config: PipelineConfig) -> None:
-    """Fail before any work starts where a name, a file or a directory is wrong."""
+def _check_network(config: PipelineConfig) -> None:
+    """Fail before any work starts where a name or a file is wrong."""
+    from retrieval_core.models import build_model
+
     _download_weights(config.model.weights)
     build_model(config.model)
+
+
+def _check_datasets(config: PipelineConfig) -> None:
+    """Fail before any work starts where a file or a directory is not there."""
     for dataset in (config.dataset, config.training_dataset, config.distractors):
         if dataset is not None:
             dataset_identity(dataset)
@@ -55,6 +70,8 @@ def _check(config: PipelineConfig) -> None:
 
 def _download_weights(weights: str) -> None:
     """With a progress bar, before any other work; `build_model` would download them silently."""
+    from retrieval_core.models.zoo import find_checkpoint, obtain
+
     checkpoint = find_checkpoint(weights)
     if checkpoint is None or checkpoint.is_here:
         return

@@ -82,7 +82,7 @@ class ArtifactMismatchError(ArtifactError):
 
 
 class StorageError(RetrievalError, OSError):
-    """The disk is full; what was finished before is kept, and nothing is half written."""
+    """The disk is full or read-only; what was finished is kept, and nothing is half written."""
 
 
 class IndexInputError(RetrievalError):

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from retrieval_core.artifacts import ArtifactDirectory, ArtifactRef, Manifest, load_manifest
-from retrieval_core.data.catalogue import Catalogue
-from retrieval_core.data.distractors import with_distractors
 from retrieval_core.evaluation.report import Scores
 from retrieval_core.evaluation.review import Review, ReviewedRun, ScoredDescriptor, review_runs
 from retrieval_core.search.ranking import Ranking
 from retrieval_core.visualize.comparison import build_comparison
 from tasks.finding import FoundRun, find_run
 from tasks.lineage import lineage, training_of
+from tasks.rankings import dataset_digest, scored_catalogue
 
 CONFIDENCE = 0.95
 # of a directory, well below what file systems allow
@@ -50,7 +49,7 @@ def compare_runs(
     directory = ArtifactDirectory(
         Path(output).absolute() if output else f"{workdir}/comparisons/{title}"
     )
-    catalogue = _catalogue(next(iter(finals[0].values())))
+    catalogue = scored_catalogue(next(iter(finals[0].values())))
     names = build_comparison(review, catalogue, directory, queries=queries)
     _log(found, title, directory, names)
     return review, directory.uri
@@ -64,7 +63,7 @@ def _finals(scores: Sequence[ArtifactRef]) -> dict[str, ArtifactRef]:
 
 
 def _reviewed(run: FoundRun, finals: dict[str, ArtifactRef]) -> ReviewedRun:
-    (digest,) = {_digest(ref) for ref in finals.values()}
+    (digest,) = {dataset_digest(ref) for ref in finals.values()}
     settings = run.settings or _settings(finals)
     return ReviewedRun(
         name=run.name,
@@ -78,25 +77,6 @@ def _reviewed(run: FoundRun, finals: dict[str, ArtifactRef]) -> ReviewedRun:
 def _scored(ref: ArtifactRef) -> ScoredDescriptor:
     content = ArtifactDirectory(ref.uri).read_json("scores.json")
     return ScoredDescriptor(Scores.from_dict(content), Ranking.load(ref.uri, "ranking"))
-
-
-def _datasets(scores: ArtifactRef) -> list[ArtifactRef]:
-    """What was searched: the dataset and, if there were any, the distractors."""
-    manifest = load_manifest(scores.uri)
-    indexes = [manifest.input(n) for n in ("index", "distractors") if n in manifest.inputs]
-    features = [load_manifest(index.uri).input("features") for index in indexes]
-    return [load_manifest(ref.uri).input("dataset") for ref in features]
-
-
-def _digest(scores: ArtifactRef) -> str:
-    return " + ".join(load_manifest(ref.uri).notes["digest"] for ref in _datasets(scores))
-
-
-def _catalogue(scores: ArtifactRef) -> Catalogue:
-    first, *others = (Catalogue.load(ref.uri) for ref in _datasets(scores))
-    for distractors in others:
-        first = with_distractors(first, distractors)
-    return first
 
 
 def _settings(finals: dict[str, ArtifactRef]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
+from retrieval_core.errors import StorageError
 from tasks.running import read_running
 
 PACKAGES = ("torch", "torchvision", "timm", "faiss-cpu", "numpy", "prefect", "ray", "mlflow")
@@ -24,9 +25,12 @@ def prepare_environment(workdir: str | Path) -> Path:
 
     Returns:
         The absolute work directory.
+
+    Raises:
+        StorageError: nothing can be written there.
     """
     root = Path(workdir).expanduser().resolve()
-    root.mkdir(parents=True, exist_ok=True)
+    _make_writable(root)
     defaults = {
         "RETRIEVAL_WORKDIR": str(root),
         "PREFECT_HOME": str(root / "prefect"),
@@ -63,6 +67,17 @@ def describe_environment() -> dict[str, str]:
         "git_commit": _git_commit(),
         **known,
     }
+
+
+def _make_writable(root: Path) -> None:
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=root).close()
+    except OSError as error:
+        raise StorageError(
+            f"cannot write to the work directory {root} ({error.strerror}): choose another "
+            "with --workdir"
+        ) from None
 
 
 def _ray_directory(root: Path) -> str:

@@ -44,8 +44,9 @@ def evaluate(
     features = manifest.input("features")
     model = load_manifest(load_manifest(features.uri).input("model").uri).label
     searched = {"index": index} | ({"distractors": distractors} if distractors else {})
+    training = training_of(index)
     stage = Stage(
-        name=f"evaluate {descriptor}, {training_of(index)}",
+        name=f"evaluate {descriptor}, {training}",
         kind="scores",
         label=f"{model}-{descriptor}",
         version=VERSION,
@@ -79,7 +80,11 @@ def evaluate(
         counts = {"queries": len(query_ids), "queries_left_out": len(scores.excluded_queries)}
         return Outcome(counts=counts, metrics=scores.metrics)
 
-    return run_stage(context, stage, build)
+    state = run_stage(context, stage, build)
+    scores = load_manifest(stage.ref(context).uri).metrics
+    # where runs are compared, the run of the whole flow is what one chooses
+    context.run.log_metrics({f"{training}/{descriptor}/{k}": v for k, v in scores.items()})
+    return state
 
 
 def _require_same_model(searched: Mapping[str, ArtifactRef]) -> None:

@@ -9,12 +9,14 @@ from retrieval_core.config import ModelConfig, TrainingConfig
 from retrieval_core.data.catalogue import Catalogue
 from retrieval_core.models import build_model, save_model
 from retrieval_core.models.identity import weights_identity
+from retrieval_core.models.zoo import starting_state
 from retrieval_core.training.whitening import WhiteningReport, initialise_whitening
 from tasks.cluster import connect, users_errors
 from tasks.context import RunContext
+from tasks.lineage import STATE
 from tasks.stage import STAGE_OPTIONS, Outcome, Stage, StageRun, run_stage
 
-VERSION = 1
+VERSION = 2
 
 
 @task(name="initialise", tags=["ray", "model"], **STAGE_OPTIONS)
@@ -26,10 +28,11 @@ def initialise(
     seed: int,
 ) -> State[ArtifactRef]:
     """Build the network from its starting weights."""
+    state = starting_state(config.weights)
     stage = Stage(
         name="initialise network",
         kind="model",
-        label=f"{config.method}_{config.backbone}-untrained",
+        label=f"{config.method}_{config.backbone}-{state}",
         version=VERSION,
         config={
             "model": config,
@@ -47,7 +50,7 @@ def initialise(
         with users_errors():
             report = ray.get(job.remote(config, training, dataset.uri, run.directory.uri, seed))
         counts = {"images": report.images, "vectors": report.vectors}
-        return Outcome(counts=counts, excluded=report.excluded)
+        return Outcome(counts=counts, excluded=report.excluded, notes={STATE: state})
 
     return run_stage(context, stage, build)
 

@@ -1,13 +1,13 @@
 """Artifacts and what they were made of."""
 
 from collections.abc import Iterable
-from typing import Literal
 
 from retrieval_core.artifacts import ArtifactRef, Manifest, load_manifest
 from retrieval_core.data.catalogue import Catalogue
 from retrieval_core.data.distractors import with_distractors
 
-Training = Literal["untrained", "trained"]
+STATE = "network"
+"""Note of an initial network: "untrained", "published" or "given", as the user's own file."""
 
 
 def lineage(refs: Iterable[ArtifactRef]) -> list[tuple[ArtifactRef, Manifest]]:
@@ -18,12 +18,14 @@ def lineage(refs: Iterable[ArtifactRef]) -> list[tuple[ArtifactRef, Manifest]]:
     return list(found.values())
 
 
-def training_of(ref: ArtifactRef) -> Training:
-    """Whether a network, or the network behind an artifact, was trained by the pipeline."""
+def training_of(ref: ArtifactRef) -> str:
+    """What a network, or the network behind an artifact, is: "trained" here, or as it was got."""
+    state = "untrained"
     for _, manifest in lineage([ref]):
         if is_trained(manifest):
             return "trained"
-    return "untrained"
+        state = manifest.notes.get(STATE, state)
+    return state
 
 
 def is_trained(manifest: Manifest) -> bool:

@@ -1,5 +1,7 @@
 """Stage: images and ground truth become a catalogue."""
 
+from contextvars import copy_context
+
 from prefect import task
 from prefect.client.schemas.objects import State
 
@@ -52,11 +54,13 @@ def prepare(
 def _fetch(config: DatasetConfig) -> None:
     """Download what is missing, with a bar for each download and archive."""
     bars: dict[str, StageProgress] = {}
+    context = copy_context()
 
     def tell(what: str, done: int, total: int) -> None:
         if what not in bars:
             bars[what] = StageProgress(what)
-        bars[what](done, total)
+        # the threads that download know nothing of this task
+        context.copy().run(bars[what], done, total)
 
     try:
         fetch_dataset(config, progress=tell)

@@ -21,8 +21,20 @@ def scored_rankings(scores: Sequence[ArtifactRef]) -> list[ScoredRanking]:
 
 def scored_catalogue(scores: ArtifactRef) -> Catalogue:
     """The dataset that was ranked, with its distractors."""
-    features = load_manifest(load_manifest(scores.uri).input("features").uri)
-    return searched_catalogue(Catalogue.load(features.input("dataset").uri), scores)
+    return searched_catalogue(Catalogue.load(_datasets(scores)[0].uri), scores)
+
+
+def dataset_digest(scores: ArtifactRef) -> str:
+    """What tells datasets apart: equal where the same images were ranked."""
+    return " + ".join(load_manifest(ref.uri).notes["digest"] for ref in _datasets(scores))
+
+
+def _datasets(scores: ArtifactRef) -> list[ArtifactRef]:
+    """What was searched: the dataset and, if there were any, the distractors."""
+    manifest = load_manifest(scores.uri)
+    indexes = [manifest.input(n) for n in ("index", "distractors") if n in manifest.inputs]
+    features = [load_manifest(index.uri).input("features") for index in indexes]
+    return [load_manifest(ref.uri).input("dataset") for ref in features]
 
 
 def _scored(ref: ArtifactRef, phase: Phase) -> ScoredRanking:

@@ -21,7 +21,9 @@ from tasks.rankings import scored_rankings
 from tasks.reporting import report as tell
 from tasks.stage import STAGE_OPTIONS, Outcome, Stage, StageRun, run_stage
 
-VERSION = 2
+VERSION = 3
+# in words
+KINDS = {"feats": "features", "vectors": "vector index", "asmk": "inverted file"}
 
 
 @task(name="report", tags=["report"], **STAGE_OPTIONS)
@@ -83,7 +85,7 @@ def _report_inputs(
 
 
 def _title(manifest: Manifest) -> str:
-    return f"{manifest.kind} {manifest.label}"
+    return f"{KINDS.get(manifest.kind, manifest.kind)} {manifest.label}"
 
 
 def _amount(manifest: Manifest) -> str:

@@ -1,5 +1,6 @@
 """What all stages share: resolve the key, reuse or build, record, return a small reference."""
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,12 +22,12 @@ from retrieval_core.artifacts import (
 )
 from retrieval_core.errors import RetrievalError
 from tasks.context import RunContext
+from tasks.description import REUSED, describe
 from tasks.progress import StageProgress
 from tasks.reporting import report
 from tasks.tracking import TrackedRun, link
 
 SHOWN = (".png", ".html")
-REUSED = "reused: settings, inputs and code version have not changed (seconds of the first run)"
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,11 @@ def retry_condition(task: Any, run: Any, state: State) -> bool:
     return False
 
 
+# A timeout of hours that comes some seconds late is no warning to begin every stage's log with.
+logging.getLogger("prefect.task_runs").addFilter(
+    lambda record: not str(record.msg).startswith("Timeout of %s seconds configured")
+)
+
 # Options of every stage; flows override retries and timeout by the runtime's configuration.
 STAGE_OPTIONS: dict[str, Any] = {
     "retries": 1,
@@ -121,24 +127,21 @@ def run_stage(
     ref = stage.ref(context)
     tracked = context.run.child(stage.name, {**link(ref), "stage": stage.name})
     try:
-        if context.store.exists(ref):
-            manifest = _reuse(stage, ref, tracked)
+        if reused := context.store.exists(ref):
+            manifest = read_manifest(ref.uri)
             state: State[ArtifactRef] = Completed(name="Cached", message=REUSED, data=ref)
         else:
             manifest = _build(stage, ref, tracked, build)
             state = Completed(message=f"{stage.name}: {manifest.seconds:.1f} s", data=ref)
+        _record(ref, manifest, tracked, reused=reused)
         _log_datasets(ref, manifest, tracked, context.run)
+        shown = describe(stage.name, ref.uri, manifest, tracked, context.workdir, reused=reused)
+        report(create_markdown_artifact, shown, description=stage.name)
         tracked.finish("FINISHED")
         return state
     except BaseException:
         tracked.finish("FAILED")
         raise
-
-
-def _reuse(stage: Stage, ref: ArtifactRef, tracked: TrackedRun) -> Manifest:
-    manifest = read_manifest(ref.uri)
-    _record(stage, ref, manifest, tracked, reused=True)
-    return manifest
 
 
 def _build(
@@ -150,7 +153,7 @@ def _build(
         outcome = build(run)
     finally:
         run.progress.close()
-    manifest = commit(
+    return commit(
         run.directory,
         Manifest(
             kind=ref.kind,
@@ -166,20 +169,15 @@ def _build(
             seconds=round(time.perf_counter() - start, 3),
         ),
     )
-    _record(stage, ref, manifest, tracked, reused=False)
-    return manifest
 
 
-def _record(
-    stage: Stage, ref: ArtifactRef, manifest: Manifest, tracked: TrackedRun, *, reused: bool
-) -> None:
+def _record(ref: ArtifactRef, manifest: Manifest, tracked: TrackedRun, *, reused: bool) -> None:
     tracked.tag(reused=str(reused).lower(), seconds=f"{manifest.seconds:.3f}")
     tracked.log_params(manifest.config)
     tracked.log_metrics({**manifest.counts, **manifest.metrics, "seconds": manifest.seconds})
     tracked.client.log_dict(tracked.run_id, vars(manifest), "manifest.json")
-    shown = [name for name in manifest.files if name.endswith(SHOWN)]
-    tracked.log_files(ArtifactDirectory(ref.uri), shown)
-    report(create_markdown_artifact, _describe(stage, manifest, reused), description=stage.name)
+    pictures = [name for name in manifest.files if name.endswith(SHOWN)]
+    tracked.log_files(ArtifactDirectory(ref.uri), pictures)
 
 
 def _log_datasets(
@@ -193,14 +191,3 @@ def _log_datasets(
         if (read := manifest.input(name)).kind == "dataset":
             dataset = load_manifest(read.uri)
             tracked.log_dataset(dataset.label, dataset.notes["digest"], read.uri)
-
-
-def _describe(stage: Stage, manifest: Manifest, reused: bool) -> str:
-    numbers = {**manifest.counts, **manifest.metrics}
-    rows = "\n".join(f"| {k} | {v:,.4g} |" for k, v in numbers.items())
-    state = REUSED if reused else f"built in {manifest.seconds:.1f} s"
-    return (
-        f"## {stage.name}\n\n{state}\n\n`{manifest.kind}` **{manifest.label}** "
-        f"`{manifest.key}`\n\n| | |\n|---|---:|\n{rows}\n\n"
-        f"{len(manifest.excluded)} inputs excluded\n"
-    )

@@ -39,7 +39,7 @@ def train_network(
     stage = Stage(
         name="train",
         kind="model",
-        label=load_manifest(initial.uri).label.replace("-untrained", ""),
+        label=load_manifest(initial.uri).label.rpartition("-")[0],
         version=VERSION,
         config={"training": settings, "seed": seed},
         inputs={"initial": initial, "dataset": dataset},

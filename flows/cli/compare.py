@@ -5,9 +5,8 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.console import console, user_errors
+from flows.cli.console import console, open_workdir, user_errors
 from flows.cli.options import DEFAULT_WORKDIR, Workdir
-from tasks.environment import prepare_environment
 
 
 def compare(
@@ -34,7 +33,7 @@ def compare(
     """
     if len(runs) < 2:
         raise typer.BadParameter("give at least two runs", param_hint="RUNS")
-    root = prepare_environment(workdir)
+    root = open_workdir(workdir)
     from flows.comparison_tables import print_review
     from tasks.compare import compare_runs
 

@@ -22,7 +22,13 @@ def begin(config: Path, overrides: list[str] | None, workdir: Path) -> tuple[Pip
     """The checked settings and the work directory, which is made once they are accepted."""
     with user_errors():
         settings = load_config(config, overrides or [])
-    return settings, prepare_environment(workdir)
+    return settings, open_workdir(workdir)
+
+
+def open_workdir(workdir: Path) -> Path:
+    """The absolute work directory, made if it is not there."""
+    with user_errors():
+        return prepare_environment(workdir)
 
 
 def execute(flow: Callable[..., Any], config: PipelineConfig, workdir: Path) -> Any:

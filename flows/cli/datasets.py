@@ -69,7 +69,11 @@ def download_datasets(
                 errors.print(f"{config.name}: {benchmark.bring}", highlight=False, markup=False)
             with bars() as tell:
                 fetch_benchmark(config, parallel=parallel, progress=tell)
-            console.print(f"{config.name}: all files are there", highlight=False)
+            console.print(
+                f"{config.name}: all files are there; "
+                f"`retrieval datasets verify {config.name}` looks for every image",
+                highlight=False,
+            )
 
 
 @datasets_app.command("verify")
@@ -85,6 +89,7 @@ def verify_datasets(
     """
     _work_in(workdir)
     from flows.summary import print_verification
+    from retrieval_core.data.benchmarks.fetch import advice
     from retrieval_core.data.benchmarks.verify import verify_benchmark
 
     whole = True
@@ -93,6 +98,8 @@ def verify_datasets(
             with bars() as tell:
                 found = verify_benchmark(config, progress=tell)
             print_verification(console, config.name, found)
+            if not found.whole:
+                errors.print(f"{config.name}: {advice(config)}", highlight=False, markup=False)
             whole = whole and found.whole
     if not whole:
         sys.exit(INCOMPLETE)

@@ -5,9 +5,8 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.console import console, progress, user_errors
+from flows.cli.console import console, open_workdir, progress, user_errors
 from flows.cli.options import DEFAULT_WORKDIR, Workdir
-from tasks.environment import prepare_environment
 
 
 def search(
@@ -25,7 +24,7 @@ def search(
 
     Example: retrieval search --index configs/how_lite0_demo.yaml photo.jpg --output found/
     """
-    root = prepare_environment(workdir)
+    root = open_workdir(workdir)
     from flows.search import find_index
     from flows.summary import print_answers
     from tasks.search import search_images

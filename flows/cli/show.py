@@ -6,33 +6,32 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.cli.console import console, user_errors
+from flows.cli.console import console, open_workdir, user_errors
 from flows.cli.options import DEFAULT_WORKDIR, Workdir
-from tasks.environment import prepare_environment
 
 show_app = typer.Typer(
     help="Draw what a network sees, what it finds and how it is used.", no_args_is_help=True
 )
 
 RUN_HELP = (
-    "Finished run: YAML file of the experiment, name, start of the id in MLflow, or directory of "
+    "A finished run: its YAML file, its name, the start of its id in MLflow, or the directory of "
     "its report or scores."
 )
 Image = Annotated[str, typer.Argument(help="Image file or URL.")]
 Model = Annotated[
     str,
     typer.Option(
-        help="Finished run (YAML file, name or id), directory of an artifact, name of a published "
-        "checkpoint, or its file."
+        help="The network: a finished run (its YAML file, name or id), a published checkpoint (its "
+        "name or file), or the directory of an artifact."
     ),
 ]
 Run = Annotated[str, typer.Argument(help=RUN_HELP)]
 Output = Annotated[
-    Path | None, typer.Option(help="PNG file to write; default: named here by what it shows.")
+    Path | None, typer.Option(help="PNG file to write; default: in this directory, by its content.")
 ]
 ImageSize = Annotated[
     int | None,
-    typer.Option(min=32, max=8192, help="Longest side, pixels; default: as the run extracted."),
+    typer.Option(min=32, max=8192, help="Longest side to look at, pixels; default: the run's own."),
 ]
 
 
@@ -40,12 +39,12 @@ ImageSize = Annotated[
 def attention(
     image: Image,
     model: Model,
-    count: Annotated[int, typer.Option(min=1, help="Strongest super-features to draw.")] = 11,
+    count: Annotated[int, typer.Option(min=1, help="Maps at most.")] = 11,
     image_size: ImageSize = None,
     output: Output = None,
     workdir: Workdir = DEFAULT_WORKDIR,
 ) -> None:
-    """Where FIRe's strongest super-features look, or how strong HOW's features are, as heat.
+    """Where FIRe's strongest super-features look, or where HOW's features are strong, as heat.
 
     Example: retrieval show attention photo.jpg --model configs/fire_lite0_demo.yaml
     """
@@ -59,12 +58,12 @@ def attention(
 def features(
     image: Image,
     model: Model,
-    count: Annotated[int, typer.Option(min=1, help="Strongest features to draw.")] = 100,
+    count: Annotated[int, typer.Option(min=1, help="Features at most.")] = 25,
     image_size: ImageSize = None,
     output: Output = None,
     workdir: Workdir = DEFAULT_WORKDIR,
 ) -> None:
-    """The strongest local features of a photograph, at their places and scales.
+    """The strongest local features of a photograph, as circles at their places and scales.
 
     Example: retrieval show features photo.jpg --model configs/how_lite0_demo.yaml
     """
@@ -81,14 +80,17 @@ def matches(
     model: Model,
     index: Annotated[
         str | None,
-        typer.Option(help="Whose visual words HOW matches by; default: those of the run."),
+        typer.Option(
+            help="Whose visual words a HOW network matches by: a finished run or the directory of "
+            "an index; default: the run's own."
+        ),
     ] = None,
-    lines: Annotated[int, typer.Option(min=1, help="Most similar matches to draw.")] = 30,
+    lines: Annotated[int, typer.Option(min=1, help="Matches at most.")] = 20,
     image_size: ImageSize = None,
     output: Output = None,
     workdir: Workdir = DEFAULT_WORKDIR,
 ) -> None:
-    """What two photographs share: FIRe's super-features or HOW's visual words, as lines.
+    """What two photographs share: lines between FIRe's super-features or HOW's visual words.
 
     Example: retrieval show matches one.jpg other.jpg --model configs/fire_lite0_demo.yaml
     """
@@ -101,31 +103,45 @@ def matches(
 @show_app.command()
 def ranking(
     run: Run,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            help="Another run, or 'untrained': this run before its training. Shows the queries "
+            "that changed most, each as ranked by either."
+        ),
+    ] = None,
     queries: Annotated[
-        str, typer.Option(help="Image ids of queries, such as 3,17; default: best and worst.")
+        str, typer.Option(help="These queries instead: their image ids, such as 3,17.")
     ] = "",
-    best: Annotated[int, typer.Option(min=0, help="Queries of highest precision.")] = 3,
-    worst: Annotated[int, typer.Option(min=0, help="Queries of lowest precision.")] = 3,
+    best: Annotated[
+        int, typer.Option(min=0, help="Queries of highest precision, or of the largest gain.")
+    ] = 3,
+    worst: Annotated[
+        int, typer.Option(min=0, help="Queries of lowest precision, or of the largest loss.")
+    ] = 3,
     descriptor: Annotated[
-        str | None, typer.Option(help="asmk or global; default: asmk where there is one.")
+        str | None,
+        typer.Option(help="asmk or global: which ranking; default: asmk where the run has it."),
     ] = None,
     top_k: Annotated[int, typer.Option(min=1, max=50, help="Results per query.")] = 7,
     output: Output = None,
     workdir: Workdir = DEFAULT_WORKDIR,
 ) -> None:
-    """Queries with their first results: right, wrong or junk.
+    """A run's best and worst queries, or most changed ones, with their first results.
 
-    Example: retrieval show ranking configs/how_lite0_demo.yaml --best 2 --worst 4
+    Queries are blue, right results green, wrong ones red, junk (not scored) grey.
+
+    Example: retrieval show ranking configs/how_lite0_demo.yaml --against untrained
     """
     _draw(
-        "ranking", f"ranking-{_stem(run)}", output, workdir, run,
+        "ranking", f"ranking-{_stem(run)}", output, workdir, run, against=against,
         descriptor=descriptor, queries=_ids(queries), best=best, worst=worst, top_k=top_k,
     )  # fmt: skip
 
 
 @show_app.command()
 def curves(run: Run, output: Output = None, workdir: Workdir = DEFAULT_WORKDIR) -> None:
-    """Precision at every recall, of each descriptor before and after training.
+    """Precision at every recall, per descriptor, before and after training.
 
     Example: retrieval show curves configs/how_lite0_demo.yaml
     """
@@ -134,11 +150,11 @@ def curves(run: Run, output: Output = None, workdir: Workdir = DEFAULT_WORKDIR) 
 
 @show_app.command()
 def words(
-    run: Annotated[str, typer.Argument(help=f"{RUN_HELP} Or that of an index or a codebook.")],
+    run: Annotated[str, typer.Argument(help=f"{RUN_HELP} Or that of an index or codebook.")],
     output: Output = None,
     workdir: Workdir = DEFAULT_WORKDIR,
 ) -> None:
-    """How evenly a database uses the visual words of its codebook.
+    """How evenly a database uses its visual words, ranked and as a histogram.
 
     Example: retrieval show words configs/how_lite0_demo.yaml
     """
@@ -149,13 +165,14 @@ def words(
 def embedding_map(
     run: Run,
     limit: Annotated[
-        int, typer.Option(min=2, help="Images, drawn at random; over 2000 by PCA alone.")
+        int,
+        typer.Option(min=2, help="Images at most, drawn at random; over 2000 by PCA."),
     ] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Of the draw and the projection.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Decides the draw and the projection.")] = 0,
     output: Output = None,
     workdir: Workdir = DEFAULT_WORKDIR,
 ) -> None:
-    """Images on a plane, near each other where their global descriptors are alike.
+    """A map of the images: those whose global descriptors are alike lie together.
 
     Example: retrieval show map configs/how_lite0_demo.yaml --limit 500
     """
@@ -166,7 +183,7 @@ def _draw(
     picture: str, name: str, output: Path | None, workdir: Path, *args: Any, **options: Any
 ) -> None:
     """Draw, write and say where."""
-    root = prepare_environment(workdir)
+    root = open_workdir(workdir)
     from flows import pictures
     from retrieval_core.artifacts import ArtifactDirectory
 

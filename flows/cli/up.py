@@ -7,9 +7,8 @@ import typer
 from rich import box
 from rich.table import Table
 
-from flows.cli.console import console, errors, user_errors
+from flows.cli.console import console, errors, open_workdir, user_errors
 from flows.cli.options import DEFAULT_WORKDIR, Workdir
-from tasks.environment import prepare_environment
 
 if TYPE_CHECKING:
     from flows.up.supervisor import Supervisor
@@ -66,11 +65,12 @@ def up(
 
     Example: retrieval up --prefect-port 4300 --retrain "30 2 * * 1-5"
     """
-    root = prepare_environment(workdir)
+    root = open_workdir(workdir)
     from flows.up.services import Options, services
     from flows.up.supervisor import Supervisor
 
     chosen = configs.resolve() if configs else None
+    _name_flawed(chosen)
     options = Options(root, host, prefect_port, mlflow_port, chosen, retrain)
     supervisor = Supervisor(options, services(options))
     if options.is_public:
@@ -78,6 +78,15 @@ def up(
     with user_errors(), supervisor.running(), user_errors(SERVICE_DIED):
         _supervise(supervisor)
         errors.print("stopping ...")
+
+
+def _name_flawed(configs: Path | None) -> None:
+    """Say which configurations the form will not offer, and why."""
+    from flows.experiment import configs_directory, flawed_configs
+
+    for name, flaw in flawed_configs(configs or configs_directory()).items():
+        errors.print(f"[bold yellow]{name} is left out of the form[/]: ", end="")
+        errors.print(flaw, markup=False, highlight=False, soft_wrap=True)
 
 
 def _supervise(supervisor: "Supervisor") -> None:

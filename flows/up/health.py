@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 Check = Callable[[], bool]
-TIMEOUT = 2.0
+TIMEOUT = 5.0
 WORKER_FLOW = "evaluate/evaluate"
 
 

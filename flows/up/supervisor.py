@@ -19,7 +19,7 @@ from flows.up.services import WORKER, Options, Service
 from retrieval_core.errors import ServiceError
 from tasks.running import Running, forget_running
 
-START_PATIENCE = 180.0
+START_PATIENCE = 300.0
 POLL_SECONDS = 0.2
 LOG_TAIL = 25
 

@@ -40,6 +40,7 @@ BenchmarkName = Literal[
     "rparis6k",
     "revisitop1m",
     "sfm120k",
+    "sfm120k-val",
     "sfm30k-whiten",
     "landmarks-v2",
     "landmarks-v2-clean",

@@ -131,8 +131,9 @@ class Catalogue:
             rows=tuple(_row(values) for values in table.to_pylist()),
             truth=tuple(_truth(values) for values in content["queries"]),
             revisited=content["revisited"],
-            pairs=tuple((query, positive) for query, positive in content["pairs"]),
-            val_truth=tuple(_truth(values) for values in content["val_queries"]),
+            # catalogues of earlier versions have neither
+            pairs=tuple((query, positive) for query, positive in content.get("pairs", ())),
+            val_truth=tuple(_truth(values) for values in content.get("val_queries", ())),
         )
 
 

@@ -119,7 +119,8 @@ def _advice(config: DatasetConfig, catalogue: Catalogue, gone: Any) -> str:
         return ""
     lost = sum(row.image_id in gone for row in catalogue.queries())
     queries = f"\n{lost} of them are queries, without which no score is comparable" if lost else ""
-    return f"{queries}\n{advice(config.benchmark)}"
+    look = f"See what is missing with `retrieval datasets verify {config.benchmark.name}`."
+    return f"{queries}\n{advice(config.benchmark)}\n{look}"
 
 
 def _file_sizes(paths: Sequence[str]) -> list[int | str]:

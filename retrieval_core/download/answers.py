@@ -63,6 +63,8 @@ class Patience:
         attempts: in a row that bring nothing new, before the next mirror is tried.
         connect: seconds to wait for a connection.
         read: seconds to wait for the next bytes.
+        slowest: bytes per second, averaged over each window; a mirror that sends less stalls.
+        window: seconds.
         first_wait: seconds before the second attempt; doubled for each one after it.
         longest_wait: seconds between two attempts at most, whatever the mirror asks for.
     """
@@ -70,6 +72,8 @@ class Patience:
     attempts: int = 5
     connect: float = 15.0
     read: float = 30.0
+    slowest: float = 1000.0
+    window: float = 60.0
     first_wait: float = 0.5
     longest_wait: float = 30.0
 

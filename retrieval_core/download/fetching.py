@@ -16,13 +16,14 @@ from retrieval_core.download.answers import (
 from retrieval_core.download.digest import BackgroundDigest
 from retrieval_core.download.files import Receipt, RemoteFile, write_receipt
 from retrieval_core.download.mirrors import ask
+from retrieval_core.download.pace import steady
 from retrieval_core.download.part import PartFile
 from retrieval_core.download.times import backoff
 from retrieval_core.errors import ChecksumError, DownloadError
 
 Progress = Callable[[int, int], None]
 
-# an attempt that brings less has brought nothing: a mirror may not cut off for ever
+# an attempt that brings less has brought nothing: a mirror may not cut off, or trickle, for ever
 _WORTHWHILE = 1 << 16
 
 
@@ -113,7 +114,7 @@ class Fetch:
         return self._finish(url)
 
     def _receive(self, url: str, answer: Answer) -> None:
-        blocks = answer.blocks()
+        blocks = steady(answer.blocks(), self._patience)
         first = next(blocks, b"")
         if answer.start == 0:
             check_start(first, self._file.name)

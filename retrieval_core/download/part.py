@@ -1,6 +1,7 @@
 """The bytes of a file that have arrived so far."""
 
 import json
+import os
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -136,6 +137,8 @@ class PartFile:
         """
         try:
             self._stream.flush()
+            # a name must not outlive a power cut that the bytes did not
+            os.fsync(self._stream.fileno())
         except OSError as error:
             raise StorageError(_no_room(self.path, str(error))) from error
         self.path.replace(target)

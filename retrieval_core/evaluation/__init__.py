@@ -8,9 +8,10 @@ from retrieval_core.evaluation.bootstrap import (
 )
 from retrieval_core.evaluation.precision_recall import interpolated_precision, precision_recall
 from retrieval_core.evaluation.recall import (
-    MeanAveragePrecisionAtR,
+    CutAveragePrecision,
     Recall,
     label_ground_truth,
+    mean_average_precision_at_k,
     mean_average_precision_at_r,
     recall_at_k,
 )
@@ -19,8 +20,8 @@ from retrieval_core.evaluation.revisited import revisited_scores
 
 __all__ = [
     "AveragePrecision",
+    "CutAveragePrecision",
     "Difference",
-    "MeanAveragePrecisionAtR",
     "Recall",
     "Scores",
     "bootstrap_difference",
@@ -29,6 +30,7 @@ __all__ = [
     "interpolated_precision",
     "label_ground_truth",
     "mean_average_precision",
+    "mean_average_precision_at_k",
     "mean_average_precision_at_r",
     "precision_recall",
     "recall_at_k",

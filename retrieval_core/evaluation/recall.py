@@ -1,4 +1,4 @@
-"""Scores of metric learning: Recall@k and MAP@R."""
+"""Scores of metric learning and recognition: Recall@k, MAP@R and mAP@k."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from retrieval_core.evaluation.relevance import GroundTruth, judge
+from retrieval_core.evaluation.relevance import GroundTruth, Relevance, judge
 
 Float64 = npt.NDArray[np.float64]
 
@@ -26,8 +26,8 @@ class Recall:
 
 
 @dataclass(frozen=True, eq=False)
-class MeanAveragePrecisionAtR:
-    """MAP@R, in [0, 1].
+class CutAveragePrecision:
+    """MAP@R or mAP@k, in [0, 1].
 
     Attributes:
         map: mean over queries with right answers; NaN without any.
@@ -62,9 +62,28 @@ def recall_at_k(
     return Recall(mean, hits)
 
 
+def mean_average_precision_at_k(
+    ranks: npt.ArrayLike, ground_truth: GroundTruth, k: int
+) -> CutAveragePrecision:
+    """Mean of precision@i over the right answers among the first k (arXiv 2004.01804, section 5).
+
+    It is divided by the number of right answers, or by k where there are more.
+
+    Args:
+        ranks: (Q, N) whole numbers, image ids best first; -1 stands for no image.
+        ground_truth: as `recall_at_k`.
+        k: last rank that counts, >= 1.
+
+    Raises:
+        RankingError: shapes or numbers of queries do not fit.
+    """
+    relevance = judge(ranks, ground_truth)
+    return _cut(relevance, np.full_like(relevance.positives, k))
+
+
 def mean_average_precision_at_r(
     ranks: npt.ArrayLike, ground_truth: GroundTruth
-) -> MeanAveragePrecisionAtR:
+) -> CutAveragePrecision:
     """Mean of precision@i over the right answers among the first R (arXiv 2003.08505).
 
     R is a query's number of right answers.
@@ -77,14 +96,7 @@ def mean_average_precision_at_r(
         RankingError: shapes or numbers of queries do not fit.
     """
     relevance = judge(ranks, ground_truth)
-    counted = relevance.rank < relevance.positives[relevance.query]
-    precisions = np.where(counted, (relevance.number + 1) / (relevance.rank + 1), 0.0)
-    sums = np.bincount(relevance.query, precisions, len(relevance.positives))
-    scored = relevance.positives > 0
-    average = np.where(scored, sums / np.maximum(relevance.positives, 1), np.nan)
-    return MeanAveragePrecisionAtR(
-        float(average[scored].mean()) if scored.any() else float("nan"), average
-    )
+    return _cut(relevance, relevance.positives)
 
 
 def label_ground_truth(
@@ -109,3 +121,15 @@ def label_ground_truth(
         same = np.array(members.get(label, []), np.int64)
         truth.append({"ok": same[same != query], "junk": np.array([query], np.int64)})
     return truth
+
+
+def _cut(relevance: Relevance, last: npt.NDArray[np.int64]) -> CutAveragePrecision:
+    """Average precision of the first `last` (Q,) ranks, whose best value is 1."""
+    counted = relevance.rank < last[relevance.query]
+    precisions = np.where(counted, (relevance.number + 1) / (relevance.rank + 1), 0.0)
+    sums = np.bincount(relevance.query, precisions, len(relevance.positives))
+    scored = relevance.positives > 0
+    possible = np.minimum(relevance.positives, last)
+    average = np.where(scored, sums / np.maximum(possible, 1), np.nan)
+    mean = float(average[scored].mean()) if scored.any() else float("nan")
+    return CutAveragePrecision(mean, average)

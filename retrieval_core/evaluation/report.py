@@ -13,7 +13,7 @@ from retrieval_core.data.catalogue import Catalogue
 from retrieval_core.errors import RankingError
 from retrieval_core.evaluation.average_precision import AveragePrecision, mean_average_precision
 from retrieval_core.evaluation.bootstrap import bootstrap_interval
-from retrieval_core.evaluation.recall import recall_at_k
+from retrieval_core.evaluation.recall import mean_average_precision_at_k, recall_at_k
 from retrieval_core.evaluation.revisited import SETUPS, setup_truth
 from retrieval_core.search.ranking import Ranking
 
@@ -30,9 +30,9 @@ class Scores:
 
     Attributes:
         metrics: "map" (of the setup medium under the revisited protocol), "map_over_labels",
-            "recall@k" and, under the old protocol, "precision@k"; under the revisited one
-            "map_easy", "precision@k_easy" and so on for medium and hard. A setup in which no
-            query has right answers is left out.
+            "recall@k", "map@k" where it is asked for, and, under the old protocol,
+            "precision@k"; under the revisited one "map_easy", "precision@k_easy" and so on for
+            medium and hard. A setup in which no query has right answers is left out.
         intervals: bootstrap interval over queries of the metrics that are means over queries.
         average_precisions: per setup ("easy", "medium", "hard"; "all" under the old protocol)
             and query, None for a query without right answers.
@@ -75,12 +75,12 @@ def evaluate_ranking(
         RankingError: a ranked query is not in the catalogue, or no query has a right answer.
     """
     ranks = ranks_by_truth(ranking, catalogue)
-    setups, recalls = _score(ranks, catalogue, config.kappas)
+    setups, others = _score(ranks, catalogue, config)
     main = setups[MAIN if catalogue.revisited else ALL]
     query_ids = np.array([truth.query for truth in catalogue.truth], np.int64)
     if math.isnan(main.map):
         raise RankingError(f"{catalogue.name}: no query has a right answer in the database")
-    values = {"map": main.average_precisions, **recalls}
+    values = {"map": main.average_precisions, **others}
     for setup, scores in setups.items():
         values |= _per_query(scores, "" if setup == ALL else f"_{setup}", config.kappas)
     values = {name: v for name, v in values.items() if not np.isnan(v).all()}
@@ -120,13 +120,18 @@ def truth_by_setup(catalogue: Catalogue) -> dict[str, list[dict[str, npt.NDArray
 
 
 def _score(
-    ranks: npt.NDArray[np.int64], catalogue: Catalogue, kappas: Sequence[int]
+    ranks: npt.NDArray[np.int64], catalogue: Catalogue, config: EvaluationConfig
 ) -> tuple[dict[str, AveragePrecision], dict[str, Float64]]:
-    """Scores of each setup, and recall@k per query in the main one."""
-    truth = truth_by_setup(catalogue)
+    """Scores of each setup, and recall@k and mAP@k per query in the main one."""
+    truth, kappas = truth_by_setup(catalogue), config.kappas
     setups = {name: mean_average_precision(ranks, t, kappas) for name, t in truth.items()}
-    recall = recall_at_k(ranks, truth[MAIN if catalogue.revisited else ALL], kappas)
-    return setups, {f"recall@{k}": recall.hits[:, i] for i, k in enumerate(kappas)}
+    main = truth[MAIN if catalogue.revisited else ALL]
+    recall = recall_at_k(ranks, main, kappas)
+    others = {f"recall@{k}": recall.hits[:, i] for i, k in enumerate(kappas)}
+    if config.map_at is not None:
+        cut = mean_average_precision_at_k(ranks, main, config.map_at)
+        others[f"map@{config.map_at}"] = cut.average_precisions
+    return setups, others
 
 
 def _per_query(scores: AveragePrecision, suffix: str, kappas: Sequence[int]) -> dict[str, Float64]:

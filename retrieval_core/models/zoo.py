@@ -41,6 +41,7 @@ class Checkpoint(Config):
         name: as in `ModelConfig.weights`.
         title: what it is, for people.
         method: whose network it is; "backbone" is ImageNet weights alone.
+        start: whether it is what training starts from, not a network to search with.
         licence: of the weights.
         restricted: whether the licence forbids some uses, commercial ones say.
         urls: mirrors in the order they are tried.
@@ -51,6 +52,7 @@ class Checkpoint(Config):
     name: str
     title: str
     method: Literal["fire", "how", "gem", "backbone"]
+    start: bool = False
     licence: str
     restricted: bool = False
     urls: tuple[str, ...] = Field(min_length=1)
@@ -117,6 +119,21 @@ def find_checkpoint(weights: str) -> Checkpoint | None:
     raise ConfigError(
         f"model.weights: {weights!r} is neither a published checkpoint nor a file here; {hint}"
     )
+
+
+def starting_state(weights: str) -> Literal["untrained", "published", "given"]:
+    """What a network is before the pipeline trains it: a published whole one, the user's, or none.
+
+    Args:
+        weights: as in `ModelConfig.weights`.
+
+    Raises:
+        ConfigError: it is neither a published name nor a file.
+    """
+    checkpoint = find_checkpoint(weights)
+    if checkpoint is not None:
+        return "untrained" if checkpoint.start else "published"
+    return "untrained" if weights in UNNAMED else "given"
 
 
 def obtain(checkpoint: Checkpoint, progress: Callable[[int, int], None] | None = None) -> Path:

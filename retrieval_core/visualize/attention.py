@@ -52,7 +52,7 @@ def attention_maps(
     """
     if isinstance(model, FireNetwork):
         found = super_features(model, photograph)
-        names = {i: f"template {i} · {found.strengths[i]:.2f}" for i in found.strongest(count)}
+        names = {i: f"template {i} · {found.strengths[i]:.1f}" for i in found.strongest(count)}
         return [AttentionMap(found.attention[i], name) for i, name in names.items()]
     if isinstance(model, HowNetwork):
         return [_strength_map(model, photograph, scale) for scale in scales[:count]]
@@ -63,7 +63,7 @@ def attention_maps(
 
 
 def attention_grid(
-    image: Image.Image, maps: Sequence[AttentionMap], *, columns: int = 4, height: int = 240
+    image: Image.Image, maps: Sequence[AttentionMap], *, columns: int = 4, height: int = 200
 ) -> Image.Image:
     """The photograph, then each map as heat over it.
 

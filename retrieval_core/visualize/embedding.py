@@ -125,6 +125,8 @@ def embedding_chart(
 
 def _pca(vectors: Float32, components: int, seed: int) -> Float32:
     """(N, components) or, of fewer images or dimensions, as many as there are, at least 2."""
+    if (vectors == vectors[0]).all():
+        return np.zeros((len(vectors), 2), np.float32)
     most = min(components, *vectors.shape)
     reduced = PCA(most, random_state=seed).fit_transform(vectors - vectors.mean(0))
     missing = max(2 - reduced.shape[1], 0)

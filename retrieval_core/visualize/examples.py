@@ -20,9 +20,9 @@ from retrieval_core.visualize.ranking_grid import GridRow, grid_rows
 from retrieval_core.visualize.tiles import sheet
 
 MAPS = 5
-FEATURES = 60
-LINES = 24
-TILE_WIDTH, TILE_HEIGHT = 210, 260
+FEATURES = 25
+LINES = 20
+TILE_WIDTH, TILE_HEIGHT = 210, 280
 FEATURES_HEIGHT = 320
 
 

@@ -35,12 +35,14 @@ class LocatedFeatures:
         places: (n, 2) float32, x and y in pixels of the photograph.
         sides: (n,) float32, side of a cell of the feature map, pixels of the photograph.
         strengths: (n,) float32, >= 0.
+        name: what they are called.
     """
 
     descriptors: Float32
     places: Float32
     sides: Float32
     strengths: Float32
+    name: str = "features"
 
     def place(self, row: int) -> tuple[float, float]:
         """x and y of one feature."""
@@ -81,7 +83,7 @@ def located_features(
 def features_picture(
     image: Image.Image, found: LocatedFeatures, *, height: int = 480
 ) -> Image.Image:
-    """Circles over the photograph: half as wide as a cell of their scale, bright where strong.
+    """Circles over the photograph: half as wide as a cell of their scale, yellow where strong.
 
     Args:
         image: the photograph.
@@ -95,10 +97,9 @@ def features_picture(
     canvas = Image.fromarray(dimmed(shown, 0.72, 0.6))
     pen = ImageDraw.Draw(canvas)
     factor = shown.height / image.height
-    share = found.strengths / max(float(found.strengths.max()), 1e-12)
-    colours = hues(0.15 + 0.83 * share, STRENGTH)
+    colours = hues(0.35 + 0.63 * _spread(found.strengths), STRENGTH)
     width = max(2, FINER * height // 160)
-    for i in reversed(range(len(share))):  # the strongest lie on top
+    for i in reversed(range(len(colours))):  # the strongest lie on top
         x, y = factor * found.places[i]
         radius = max(factor * float(found.sides[i]) / 4, 2.0 * width)
         box = (x - radius, y - radius, x + radius, y + radius)
@@ -106,7 +107,15 @@ def features_picture(
         inner = (box[0] + width / 2, box[1] + width / 2, box[2] - width / 2, box[3] - width / 2)
         pen.ellipse(inner, outline=colours[i], width=width)
     small = canvas.resize((shown.width // FINER, height), Image.Resampling.LANCZOS)
-    return captioned(small, f"{len(share)} strongest features")
+    return captioned(small, f"{len(colours)} strongest {found.name}")
+
+
+def _spread(strengths: Float32) -> Float32:
+    """From 0 for the weakest to 1 for the strongest; 1 where all are alike."""
+    low, high = float(strengths.min()), float(strengths.max())
+    if high <= low:
+        return np.ones_like(strengths)
+    return (strengths - low) / (high - low)
 
 
 @torch.inference_mode()
@@ -126,4 +135,5 @@ def _at_peaks(model: FireNetwork, photograph: Photograph, count: int) -> Located
         found.places(width, height)[kept],
         np.full(len(kept), side, np.float32),
         found.strengths[kept],
+        "super-features",
     )

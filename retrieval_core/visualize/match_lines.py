@@ -12,7 +12,7 @@ from retrieval_core.visualize.tiles import SLATE, captioned, dimmed, hues, scale
 HUES = "turbo"
 GREY = (190, 196, 206)
 DARK = (16, 18, 24)
-LINES = 30
+LINES = 20
 """More can hardly be told apart."""
 WIDTH = 960
 """Pixels of both photographs, unless they are narrow."""
@@ -46,7 +46,7 @@ def match_lines(
     colours = _by_height(drawn) if matches.found else [GREY] * len(drawn)
     _draw(canvas, drawn, colours, factors, offset)
     picture = canvas.resize((size[0] // FINER, height), Image.Resampling.LANCZOS)
-    more = f" · the {lines} most similar are drawn" if len(matches.found) > lines else ""
+    more = f" · best {lines} drawn" if len(matches.found) > lines else ""
     return captioned(picture, matches.caption + more)
 
 

@@ -18,6 +18,8 @@ from retrieval_core.visualize.super_features import Float32, SuperFeatures, supe
 Point = tuple[float, float]
 
 RATIO = 0.9
+ASSIGNMENTS = 5
+"""Visual words of a descriptor of the first photograph, as of a query's by default."""
 NEAREST = 8
 """Pairs to show where no match passes the test."""
 
@@ -55,9 +57,13 @@ class Matches:
 
     @property
     def caption(self) -> str:
-        """Their number and rule, in words."""
+        """Their number, similarities and rule, in words."""
         count = len(self.found)
         number = f"{count} {'match' if count == 1 else 'matches'}" if count else "no match"
+        if count:
+            number += f" of similarity {self.found[-1].similarity:.2f}"
+        if count > 1:
+            number += f" to {self.found[0].similarity:.2f}"
         nearest = f" · grey: the nearest {len(self.candidates)} pairs" if self.candidates else ""
         return f"{number} · {self.rule}{nearest}"
 
@@ -126,32 +132,37 @@ def match_by_words(
     second: LocatedFeatures,
     codebook: Codebook,
     *,
+    assignments: int = ASSIGNMENTS,
     threshold: float = 0.0,
 ) -> Matches:
     """Local descriptors of one visual word whose residuals point alike, as ASMK counts them.
 
-    Of each word the most similar pair is kept.
+    Of each word, and of each descriptor of the first photograph, the most similar pair is kept.
 
     Args:
-        first: of the first photograph.
+        first: of the first photograph, the query.
         second: of the second photograph.
         codebook: visual words.
+        assignments: words of a descriptor of the first photograph, >= 1.
         threshold: similarities up to it count nothing, -1 to 1.
     """
-    words = [codebook.assign(found.descriptors)[:, 0] for found in (first, second)]
-    residuals = [
-        _signs(found.descriptors - codebook.centroids[assigned])
-        for found, assigned in zip((first, second), words, strict=True)
-    ]
-    matches = []
-    for word in np.intersect1d(words[0], words[1]):
-        rows, columns = (np.flatnonzero(assigned == word) for assigned in words)
-        similar = residuals[0][rows] @ residuals[1][columns].T / codebook.dim
+    asked = codebook.assign(first.descriptors, min(assignments, codebook.size))
+    stored = codebook.assign(second.descriptors)[:, 0]
+    best: dict[int, Match] = {}
+    for word in np.intersect1d(asked, stored):
+        rows, columns = np.flatnonzero((asked == word).any(1)), np.flatnonzero(stored == word)
+        left, right = (
+            _signs(found.descriptors[chosen] - codebook.centroids[word])
+            for found, chosen in ((first, rows), (second, columns))
+        )
+        similar = left @ right.T / codebook.dim
         i, j = np.unravel_index(int(similar.argmax()), similar.shape)
-        if similar[i, j] > threshold:
-            ends = first.place(int(rows[i])), second.place(int(columns[j]))
-            matches.append(Match(*ends, float(similar[i, j]), int(word)))
-    return Matches(_ranked(matches), "same visual word, alike within it")
+        row, column = int(rows[i]), int(columns[j])
+        match = Match(first.place(row), second.place(column), float(similar[i, j]), int(word))
+        known = best[row].similarity if row in best else threshold
+        if match.similarity > known:
+            best[row] = match
+    return Matches(_ranked(best.values()), "same visual word, alike within it")
 
 
 def _pairs(

@@ -82,6 +82,7 @@ def _map(inputs: ReportInputs, learned: Learned, album: Album, seed: int) -> Par
         partial(embedding_chart, found, thumbnails(found)),
         title="Map of global descriptors",
         alt=f"{len(known):,} images as dots on a plane by {found.method}, coloured by label.",
+        lossless=False,
     )
     note = "Images whose global descriptors are alike lie together; distances far apart say little."
     return Part("Map of global descriptors", note, [picture])

@@ -11,7 +11,9 @@ from PIL import Image
 from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.visualize.theme import DARK, LIGHT, Theme, to_png
 
-PHOTOGRAPH_QUALITY = 86
+PHOTOGRAPH_QUALITY = 80
+WEBP_EFFORT = 2
+"""Of 6: more takes up to half as long again and saves nothing worth it."""
 PNG_LEVEL = 3
 """Of 9: higher ones save a few percent of a photograph and take three times as long."""
 
@@ -48,7 +50,15 @@ class Album:
         self._directory = directory
         self.names: list[str] = []
 
-    def chart(self, name: str, draw: Callable[[Theme], Figure], *, title: str, alt: str) -> Picture:
+    def chart(
+        self,
+        name: str,
+        draw: Callable[[Theme], Figure],
+        *,
+        title: str,
+        alt: str,
+        lossless: bool = True,
+    ) -> Picture:
         """Draw a chart in both themes; the file holds the light one.
 
         Args:
@@ -56,11 +66,12 @@ class Album:
             draw: makes the figure.
             title: heading in the page.
             alt: what it shows.
+            lossless: false for a chart with photographs, which would be large.
         """
         light, dark = (to_png(draw(theme)) for theme in (LIGHT, DARK))
         self._write(name, light)
         images = [Image.open(io.BytesIO(content)) for content in (light, dark)]
-        embedded = [_embed(image, lossless=True) for image in images]
+        embedded = [_embed(image, lossless=lossless) for image in images]
         return Picture(title, alt, embedded[0], embedded[1], *images[0].size)
 
     def photographs(self, name: str, image: Image.Image, *, title: str, alt: str) -> Picture:
@@ -83,5 +94,7 @@ def png_of(image: Image.Image) -> bytes:
 def _embed(image: Image.Image, *, lossless: bool) -> str:
     """A data URI; WebP is a fraction of a PNG's size and every browser shows it."""
     buffer = io.BytesIO()
-    image.save(buffer, format="webp", lossless=lossless, quality=PHOTOGRAPH_QUALITY)
+    image.save(
+        buffer, format="webp", lossless=lossless, quality=PHOTOGRAPH_QUALITY, method=WEBP_EFFORT
+    )
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"

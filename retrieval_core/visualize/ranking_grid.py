@@ -10,6 +10,7 @@ from retrieval_core.data.catalogue import Catalogue, ImageRow, QueryTruth
 from retrieval_core.data.images import load_image
 from retrieval_core.errors import ImageError
 from retrieval_core.search.ranking import Ranking
+from retrieval_core.visualize.theme import LIGHT
 from retrieval_core.visualize.tiles import font
 
 # frame colours carry white text at a contrast of 4.8 or more; the glyphs tell without colour
@@ -20,7 +21,9 @@ MARKS = {
     "wrong": (RED, "×"),  # noqa: RUF001 - the glyph is meant
     "junk": (GREY, "·"),
 }
+MEANINGS = {"correct": "right", "wrong": "wrong", "junk": "junk, left out of the score"}
 UNJUDGED = (GREY, "")
+INK = LIGHT.ink
 MAT = (128, 128, 128, 48)
 UNREADABLE = (128, 128, 128, 120)
 DECODED = 1024
@@ -78,7 +81,7 @@ def grid_rows(
     return grid
 
 
-def ranking_grid(rows: Sequence[GridRow], *, height: int = 174) -> Image.Image:
+def ranking_grid(rows: Sequence[GridRow], *, height: int = 144) -> Image.Image:
     """Draw rankings: the query framed blue, results green (✓), red (×) or grey (·, junk).
 
     Thumbnails have equal height. The background is transparent. An image that cannot be read is
@@ -107,6 +110,31 @@ def ranking_grid(rows: Sequence[GridRow], *, height: int = 174) -> Image.Image:
             # a wider gap parts the query from its results
             sheet.paste(tile, (column * step_x + gap * (column > 0), line * step_y))
     return sheet
+
+
+def ranking_legend(rows: Sequence[GridRow], *, height: int = 34) -> Image.Image:
+    """What the colours of these rankings mean, in one line, for a picture that stands alone.
+
+    Args:
+        rows: rankings.
+        height: of the line, pixels.
+
+    Returns:
+        RGBA with dark text on a transparent ground.
+    """
+    seen = {row.mark(image.image_id) for row in rows for image, _ in row.found}
+    entries = [(BLUE, "Q", "query")]
+    entries += [(*MARKS[name], MEANINGS[name]) for name in MARKS if name in seen]
+    face, gap = font(round(0.6 * height)), height // 2
+    widths = [height + gap + round(face.getlength(meaning)) + 2 * gap for *_, meaning in entries]
+    strip = Image.new("RGBA", (sum(widths), height), (0, 0, 0, 0))
+    pen, left = ImageDraw.Draw(strip), 0
+    for (color, glyph, meaning), width in zip(entries, widths, strict=True):
+        pen.rectangle((left, 0, left + height - 1, height - 1), fill=color)
+        pen.text((left + height / 2, height / 2), glyph, fill="white", font=face, anchor="mm")
+        pen.text((left + height + gap, height / 2), meaning, fill=INK, font=face, anchor="lm")
+        left += width
+    return strip
 
 
 def _unknown(image_id: int) -> ImageRow:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from retrieval_core.data.catalogue import Catalogue
 from retrieval_core.evaluation.precision_recall import Float64, precision_recall
 from retrieval_core.evaluation.report import ALL
+from retrieval_core.evaluation.revisited import SETUPS
 from retrieval_core.visualize.inputs import Comparison, ScoredRanking
 from retrieval_core.visualize.theme import Theme, new_figure, set_title
 
@@ -47,14 +48,15 @@ def recall_chart(curves: Sequence[RecallCurve], theme: Theme) -> Figure:
         curves: at least one.
         theme: colours.
     """
-    setups = list(dict.fromkeys(setup for curve in curves for setup in curve.precision))
+    known = {setup for curve in curves for setup in curve.precision}
+    setups = [setup for setup in (*SETUPS, ALL) if setup in known]
     figure, axes = new_figure(theme, 4.0, panels=len(setups))
     for axis, setup in zip(axes, setups, strict=True):
         for curve in reversed(curves):  # the final ones lie on top
             if setup in curve.precision:
                 _draw(axis, theme, curve, curve.precision[setup])
-        name = "" if setup == ALL else f", {setup}"
-        set_title(axis, theme, f"Precision, %{name}", "recall, %")
+        name = "" if setup == ALL else f"{setup}: "
+        set_title(axis, theme, f"{name}precision, %".capitalize(), "recall, %")
         axis.set_xlim(-2, 102)
         axis.set_ylim(-3, 105)
     handles, labels = axes[0].get_legend_handles_labels()

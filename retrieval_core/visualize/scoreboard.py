@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from retrieval_core.evaluation.bootstrap import Difference
 from retrieval_core.evaluation.report import ALL
+from retrieval_core.evaluation.revisited import SETUPS
 from retrieval_core.visualize.average_precision import main_setup, paired_difference
 from retrieval_core.visualize.curves import ScorePoint
 from retrieval_core.visualize.inputs import Comparison, ScoredRanking
@@ -51,9 +52,9 @@ def score_rows(found: Sequence[Comparison], *, confidence: float, seed: int) -> 
     rows = []
     for comparison in found:
         scores = comparison.final.scores
-        for setup in scores.average_precisions:
+        for setup in (*SETUPS, ALL):
             metric = "map" if setup == ALL else f"map_{setup}"
-            if metric in scores.metrics:
+            if setup in scores.average_precisions and metric in scores.metrics:
                 difference = _difference(comparison, setup, confidence, seed)
                 rows.append(_row(comparison, metric, difference, setup == main_setup(scores)))
     return rows
@@ -71,15 +72,22 @@ def all_scores(runs: Sequence[ScoredRanking]) -> list[tuple[str, list[float | No
     # "map" is there for every dataset, and where difficulties are told apart it repeats "medium"
     if "map_medium" in names:
         names.pop("map", None)
-    return [(metric_title(name), [run.scores.metrics.get(name) for run in runs]) for name in names]
+    ordered = sorted(names, key=_difficulty)
+    return [(metric_title(n), [run.scores.metrics.get(n) for run in runs]) for n in ordered]
 
 
 def metric_title(name: str) -> str:
     """A metric's name in words: "precision@5_hard" becomes "precision@5, hard"."""
     head, _, setup = name.partition("_")
-    head = "mAP" if head == "map" else head
+    head = head.replace("map", "mAP")
     separator = " " if setup.startswith("over") else ", "
     return f"{head}{separator}{setup.replace('_', ' ')}" if setup else head
+
+
+def _difficulty(name: str) -> tuple[str, int]:
+    """Orders metrics by name, those of one name from easy to hard."""
+    head, _, setup = name.partition("_")
+    return head, list(SETUPS).index(setup) if setup in SETUPS else -1
 
 
 def _difference(

@@ -30,7 +30,7 @@ def captioned(image: Image.Image, caption: str, *, color: str = SLATE) -> Image.
     tile = Image.new("RGBA", (image.width, image.height + bar), color)
     tile.paste(image, (0, 0))
     margin = bar // 3
-    fitted = _fitting(caption, image.width - 2 * margin, round(0.52 * bar))
+    fitted = _fitting(caption, image.width - 2 * margin, round(0.46 * bar))
     middle = (margin, image.height + bar / 2)
     ImageDraw.Draw(tile).text(middle, caption, fill="white", font=fitted, anchor="lm")
     return tile
@@ -95,7 +95,7 @@ def hues(values: npt.ArrayLike, name: str) -> list[tuple[int, int, int]]:
 
 def bar_height(height: int) -> int:
     """Of the caption of an image so high, pixels."""
-    return round(min(max(0.12 * height, 22), 32))
+    return round(min(max(0.13 * height, 28), 34))
 
 
 @lru_cache(maxsize=32)

@@ -166,6 +166,7 @@ def test_a_run_from_the_browser_form_ends_well(services):
     assert [run.info.status for run in runs] == ["FINISHED"]
     assert runs[0].data.params["asmk.binary"] == "False"
     assert runs[0].data.params["model.dim"] == "32"
+    assert 0 < runs[0].data.metrics["untrained/asmk/map_medium"] <= 1
 
 
 @pytest.mark.skipif(not installed_browser(), reason="needs playwright and an installed browser")

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from support.benchmarks import BOX, INDEX, bring_landmarks, write_all, write_sources
@@ -23,6 +24,7 @@ from retrieval_core.data.benchmarks.fetch import fetch_benchmark
 from retrieval_core.data.benchmarks.state import benchmark_state
 from retrieval_core.data.benchmarks.verify import verify_benchmark
 from retrieval_core.data.catalogue import Catalogue, QueryTruth
+from retrieval_core.data.distractors import first_distractor_id
 from retrieval_core.data.identity import dataset_identity
 from retrieval_core.data.prepare import Need, prepare_dataset
 from retrieval_core.evaluation.report import evaluate_ranking
@@ -31,7 +33,10 @@ from retrieval_core.features.shards import plan_shards
 from retrieval_core.features.store import FeatureStore
 from retrieval_core.index import VectorIndex
 from retrieval_core.models.base import RetrievalModel
+from retrieval_core.models.whitening import fit_learned_whitening
 from retrieval_core.search.vector import rank_global
+from retrieval_core.training.reading import ImageReader
+from retrieval_core.training.validation import validate
 
 
 @pytest.fixture(scope="module")
@@ -83,58 +88,133 @@ class TinyModel(RetrievalModel):
         self.sign = nn.Parameter(torch.ones(()))
 
     def extract(self, images, *, scales, max_features, global_scales, power=1.0):
+        return None, self(images)
+
+    def forward(self, images):
         cells = self.sign * nn.functional.adaptive_avg_pool2d(images, (3, 4)).flatten(1)
-        return None, nn.functional.normalize(cells - cells.mean(1, keepdim=True), dim=1)
+        return nn.functional.normalize(cells - cells.mean(1, keepdim=True), dim=1)
 
 
-def scores(catalogue: Catalogue, folder: Path) -> dict[str, float]:
+def extract(catalogue: Catalogue, folder: Path) -> FeatureStore:
     torch.set_num_threads(1)
     config = FeaturesConfig(image_size=64)
-    for shard in plan_shards(catalogue.split("test"), 100):
+    for shard in plan_shards(catalogue.rows, 100):
         extract_shard(TinyModel(), shard, config, ArtifactDirectory(folder))
-    store, index = FeatureStore(folder), VectorIndex.create(TinyModel.global_dim)
+    return FeatureStore(folder)
+
+
+def scores(
+    catalogue: Catalogue, folder: Path, distractors: Catalogue | None = None
+) -> dict[str, float]:
+    store, index = extract(catalogue, folder / "features"), VectorIndex.create(TinyModel.global_dim)
     index.add(*store.global_descriptors([row.image_id for row in catalogue.database()]))
+    if distractors is not None:
+        ids, vectors = extract(distractors, folder / "distractors").global_descriptors()
+        index.add(ids + first_distractor_id(catalogue), vectors)
     ranking = rank_global(index, store, [row.image_id for row in catalogue.queries()], None)
-    return evaluate_ranking(ranking, catalogue, EvaluationConfig(bootstrap=0)).metrics
+    settings = EvaluationConfig(bootstrap=0, map_at=100)
+    return evaluate_ranking(ranking, catalogue, settings).metrics
 
 
 def names(catalogue: Catalogue) -> list[str]:
     return [Path(row.path).stem for row in catalogue.rows]
 
 
-@pytest.mark.parametrize("name", ["oxford5k", "paris6k", "roxford5k", "rparis6k", "landmarks-v2"])
-def test_download_verify_prepare_evaluate(site: Site, name: str) -> None:
-    config = site.config(name)
+def received(site: Site, config: BenchmarkConfig) -> None:
+    """Download a benchmark, and bring what its user has to; all of it must be whole."""
     assert benchmark_state(config) == "no"
     fetch_benchmark(config)
-    if name.startswith("landmarks"):
+    if config.name.startswith("landmarks"):
         bring_landmarks(site.datasets / "landmarks-v2")
     assert benchmark_state(config) == "whole"
     found = verify_benchmark(config)
     assert found.whole
     assert {how for _, how in found.checked} == {"SHA-256 on arrival"}
-    metrics = scores(site.prepare(config), site.folder / "features")
-    assert metrics["map"] > 0.9  # one pattern per landmark
+
+
+def area(*ranks: int) -> float:
+    """Average precision where these are the ranks, from 1, of all right answers."""
+    precisions = [((n / (r - 1) if r > 1 else 1) + (n + 1) / r) / 2 for n, r in enumerate(ranks)]
+    return sum(precisions) / len(ranks)
+
+
+# by hand: other views of the query's landmark come first, its negative comes last
+EXPECTED = {
+    # the second query is right at itself, at its other view and at the last of 8
+    "oxford5k": {"map": (1 + area(1, 2, 8)) / 2},
+    "paris6k": {"map": (1 + area(1, 4)) / 2, "precision@1": 1, "precision@5": (1 + 2 / 4) / 2},
+    # the first query has an easy and a hard answer, the second an easy one alone
+    "roxford5k": {
+        "map_easy": 1,
+        "map_medium": (area(1, 6) + 1) / 2,
+        "map_hard": area(5),
+        "map": (area(1, 6) + 1) / 2,
+        "precision@1_medium": 1,
+        "precision@5_medium": (1 / 5 + 1) / 2,
+        "precision@10_medium": (2 / 6 + 1) / 2,
+        "precision@10_hard": 1 / 5,
+    },
+    # with its one image of junk left out, the second query finds its hard answer in place 2 of 2
+    "rparis6k": {"map_easy": 1, "map_medium": (1 + area(2)) / 2, "map_hard": area(2)},
+    "landmarks-v2": {"map": (area(1, 4) + 1) / 2, "map@100": ((1 + 2 / 4) / 2 + 1) / 2},
+    # without its junk the first query has 3 images, the second 4
+    "sfm120k-val": {"map": (area(1) + area(4)) / 2, "recall@1": 1 / 2},
+}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_download_verify_prepare_evaluate(site: Site, name: str) -> None:
+    config = site.config(name)
+    received(site, config)
+    metrics = scores(site.prepare(config), site.folder)
+    assert {key: metrics[key] for key in EXPECTED[name]} == pytest.approx(EXPECTED[name])
     assert ("map_hard" in metrics) == name.startswith("r")
 
 
+def test_distractors_push_right_answers_back(site: Site) -> None:
+    config = site.config("revisitop1m")
+    received(site, config)
+    distractors = site.prepare(config, "database")
+    metrics = scores(site.prepare(site.config("roxford5k")), site.folder, distractors)
+    assert metrics["map_easy"] == pytest.approx(1)
+    assert metrics["map_medium"] == pytest.approx((area(1, 106) + 1) / 2)
+    assert metrics["map_hard"] == pytest.approx(area(105))
+
+
+# every image asks: three agree, a pair has a negative among its right answers, and a negative asks
+CLUSTERS = (3 * area(1, 2) + 2 * area(1, 5) + area(4, 5)) / 6
+
+
 @pytest.mark.parametrize(
-    ("name", "need"),
-    [
-        ("revisitop1m", "database"),
-        ("sfm120k", "train"),
-        ("sfm30k-whiten", "train"),
-        ("landmarks-v2-clean", "train"),
-        ("landmarks-v2-train", "train"),
-    ],
+    ("validation", "expected"),
+    [("eccv2020", EXPECTED["sfm120k-val"]["map"]), ("clusters", CLUSTERS)],
 )
-def test_download_verify_prepare(site: Site, name: str, need: Need) -> None:
+def test_download_verify_prepare_validate(site: Site, validation: str, expected: float) -> None:
+    config = site.config("sfm120k", validation=validation)
+    received(site, config)
+    catalogue = site.prepare(config, "train", "val")
+    model, rows = TinyModel(), catalogue.split("val")
+    reader = ImageReader(model.config, 64, total=len(rows), max_excluded=0)
+    assert validate(model, catalogue, reader) == pytest.approx(expected)
+
+
+def test_download_verify_prepare_whiten(site: Site) -> None:
+    config = site.config("sfm30k-whiten")
+    received(site, config)
+    catalogue = site.prepare(config, "train")
+    _, vectors = extract(catalogue, site.folder / "features").global_descriptors()
+    queries, positives = zip(*catalogue.pairs, strict=True)
+    whitening = fit_learned_whitening(vectors, queries, positives)
+    within = whitening.apply(vectors[list(queries)]) - whitening.apply(vectors[list(positives)])
+    assert within.shape == (3, TinyModel.global_dim)
+    assert np.isfinite(within).all()
+
+
+@pytest.mark.parametrize("name", ["landmarks-v2-clean", "landmarks-v2-train"])
+def test_download_verify_prepare(site: Site, name: str) -> None:
     config = site.config(name)
-    fetch_benchmark(config)
-    if name.startswith("landmarks"):
-        bring_landmarks(site.datasets / "landmarks-v2")
-    assert verify_benchmark(config).whole
-    assert site.prepare(config, need).rows
+    received(site, config)
+    assert len(site.prepare(config, "train").split("train")) == 3
 
 
 def test_nothing_is_fetched_or_read_twice(site: Site) -> None:
@@ -234,6 +314,14 @@ def test_sfm_with_the_validation_split_of_cirtorch(site: Site) -> None:
     assert catalogue.val_truth == ()
     labels = [row.label for row in catalogue.split("val")]
     assert labels == ["cluster-20"] * 3 + ["cluster-21"] * 3
+
+
+def test_the_validation_split_as_images_to_score_on(site: Site) -> None:
+    catalogue = site.prepare(site.config("sfm120k-val"))
+    roles = " ".join(row.role for row in catalogue.rows)
+    assert roles == "both database database both database"
+    assert [row.label for row in catalogue.queries()] == ["cluster-20", "cluster-21"]
+    assert catalogue.truth == (QueryTruth(0, (1,), (), (0, 2)), QueryTruth(3, (4,), (), (3,)))
 
 
 def test_whitening_pairs_label_what_they_connect(site: Site) -> None:

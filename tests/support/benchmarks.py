@@ -15,9 +15,19 @@ WIDTH, HEIGHT = 64, 48
 DISTRACTOR_ARCHIVES = 100
 
 
-def photograph(landmark: int, view: int, size: tuple[int, int] = (WIDTH, HEIGHT)) -> bytes:
-    """A JPEG of one coarse pattern per landmark, with a little noise of its own."""
+def photograph(
+    landmark: int,
+    view: int,
+    size: tuple[int, int] = (WIDTH, HEIGHT),
+    *,
+    negative: bool = False,
+) -> bytes:
+    """A JPEG of one coarse pattern per landmark, with a little noise of its own.
+
+    Its negative is less like it than any other pattern: as a right answer it is ranked last.
+    """
     pattern = np.random.default_rng(landmark).uniform(0, 255, (4, 5, 3))
+    pattern = 255 - pattern if negative else pattern
     noise = np.random.default_rng([landmark, view]).normal(0, 12, pattern.shape)
     image = Image.fromarray((pattern + noise).clip(0, 255).astype(np.uint8)).resize(size)
     stream = io.BytesIO()
@@ -47,17 +57,22 @@ def write_sources(path: Path, address: str, **files: Any) -> str:
     return str(path)
 
 
-# two landmarks of three views each, in the order of the list, and two other photographs
+# two landmarks of three views each, in the order of the list, and two other photographs; the last
+# view of each landmark is a negative
 OXFORD = ["all_souls_000000", "all_souls_000001", "oxford_000002", "balliol_000003"]
 OXFORD += ["balliol_000004", "balliol_000005", "worcester_000006", "jesus_000007"]
 OXFORD_LANDMARKS = [0, 0, 0, 1, 1, 1, 2, 3]
+OXFORD_NEGATIVES = (2, 5)
 BOX = np.array([4.5, 3.0, 60.0, 45.0])
 
 
 def write_oxford(folder: Path) -> None:
     """Oxford's photographs, at the top of their archive, with both ground truths."""
     views = enumerate(zip(OXFORD, OXFORD_LANDMARKS, strict=True))
-    images = {f"{name}.jpg": photograph(landmark, i) for i, (name, landmark) in views}
+    images = {
+        f"{name}.jpg": photograph(landmark, i, negative=i in OXFORD_NEGATIVES)
+        for i, (name, landmark) in views
+    }
     write_archive(folder / "oxford/oxbuild_images-v1.tgz", images)
     # the original protocol: queries are in the database, where their own photograph is right
     original = {
@@ -83,14 +98,14 @@ def write_oxford(folder: Path) -> None:
 
 
 PARIS = ["paris_louvre_000000", "paris_louvre_000001", "paris_defense_000002"]
-PARIS += ["paris_defense_000003", "paris_general_000004"]
+PARIS += ["paris_defense_000003", "paris_general_000004"]  # the first of them a negative
 
 
 def write_paris(folder: Path) -> None:
     """Paris's photographs, two folders deep in two archives, with both ground truths."""
     views = enumerate(zip(PARIS, [4, 4, 5, 5, 6], strict=True))
     images = {
-        f"paris/{name.split('_')[1]}/{name}.jpg": photograph(landmark, i)
+        f"paris/{name.split('_')[1]}/{name}.jpg": photograph(landmark, i, negative=i == 3)
         for i, (name, landmark) in views
     }
     # one of the published photographs that cannot be read; no list names it
@@ -130,7 +145,10 @@ def write_sfm(folder: Path) -> None:
     """Four 3D models to learn from and two to validate with, of three photographs each."""
     cids = [cid(number + 1) for number in range(18)]
     images = {
-        f"{c[-2:]}/{c[-4:-2]}/{c[-6:-4]}/{c}": photograph(10 + number // 3, number)
+        # of the second 3D model to validate with, the second view is a negative
+        f"{c[-2:]}/{c[-4:-2]}/{c[-6:-4]}/{c}": photograph(
+            10 + number // 3, number, negative=number == 16
+        )
         for number, c in enumerate(cids)
     }
     write_archive(folder / "sfm/ims.tar.gz", images)
@@ -193,7 +211,8 @@ def bring_landmarks(folder: Path) -> None:
         for number, (image, landmark) in enumerate(zip(images, landmarks, strict=True)):
             path = folder / split / image[0] / image[1] / image[2] / f"{image}.jpg"
             path.parent.mkdir(parents=True)
-            path.write_bytes(photograph(landmark, 50 + number))
+            negative = image == INDEX[1]
+            path.write_bytes(photograph(landmark, 50 + number, negative=negative))
 
 
 def write_all(folder: Path) -> None:

@@ -49,14 +49,15 @@ def fetch_benchmark(
 
 
 def advice(config: BenchmarkConfig) -> str:
-    """What to do where images that the ground truth names are not there."""
+    """What to do where files are damaged or images that the ground truth names are not there."""
     benchmark = load_benchmarks(config.sources)[config.name]
     places = Places.of(config, benchmark.sources)
-    look = f"see what is missing with `retrieval datasets verify {config.name}`"
     if benchmark.bring:
-        return f"{benchmark.bring} They are looked for in {places.root}; {look}"
+        return f"{benchmark.bring} They are looked for in {places.root}."
     where = " and ".join(map(str, places.folders))
-    return f"put the published files below {where}, or delete {where} to get them anew; {look}"
+    if places.brought:
+        return f"Put the published files below {where}."
+    return f"Put the published files below {where}, or delete that and download them anew."
 
 
 def _is_brought(places: Places, source: Source) -> bool:

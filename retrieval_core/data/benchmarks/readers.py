@@ -11,7 +11,7 @@ from retrieval_core.data.benchmarks.landmarks import (
     read_landmarks_train,
 )
 from retrieval_core.data.benchmarks.places import Places
-from retrieval_core.data.benchmarks.sfm import read_sfm30k_whiten, read_sfm120k
+from retrieval_core.data.benchmarks.sfm import read_sfm30k_whiten, read_sfm120k, read_sfm120k_val
 from retrieval_core.data.benchmarks.sources import load_benchmarks
 from retrieval_core.data.catalogue import Catalogue
 
@@ -23,6 +23,7 @@ READERS: Mapping[str, Reader] = {
     "roxford5k": read_buildings,
     "rparis6k": read_buildings,
     "revisitop1m": read_distractors,
+    "sfm120k-val": read_sfm120k_val,
     "sfm30k-whiten": read_sfm30k_whiten,
     "landmarks-v2": read_landmarks_retrieval,
     "landmarks-v2-clean": read_landmarks_clean,

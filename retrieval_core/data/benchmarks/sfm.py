@@ -50,6 +50,38 @@ def read_sfm120k(
     return Catalogue(name, tuple(rows), (), revisited=False, pairs=pairs, val_truth=truth)
 
 
+def read_sfm120k_val(name: str, places: Places) -> Catalogue:
+    """The validation split of HOW and FIRe (arXiv 2007.13172) as images to score on.
+
+    Its queries are in the database, too; the ground truth calls them junk.
+
+    Args:
+        name: of the benchmark.
+        places: where the files are.
+
+    Raises:
+        UnsafePickleError: a list is not only data.
+        DatasetError: a list is missing, damaged or contradicts itself.
+    """
+    val = Fields.read(places.file(FOLDER, LISTS)).section("val")
+    labels = _clusters(val, val.names("cids"))
+    listed = Fields.read(places.file(FOLDER, VALIDATION))
+    truth = sorted(_val_truth(listed, first=0), key=lambda entry: entry.query)
+    queries = {entry.query for entry in truth}
+    images = places.file(FOLDER, "ims")
+    rows = tuple(
+        ImageRow(
+            i,
+            image_path(images, cid),
+            labels.get(cid, ""),
+            "test",
+            "both" if i in queries else "database",
+        )
+        for i, cid in enumerate(listed.names("cids"))
+    )
+    return Catalogue(name, rows, tuple(truth), revisited=False)
+
+
 def read_sfm30k_whiten(name: str, places: Places) -> Catalogue:
     """Training images with matching pairs; what pairs connect has one label.
 
@@ -110,7 +142,8 @@ def _val_rows(
 
 def _val_truth(listed: Fields, first: int) -> tuple[QueryTruth, ...]:
     count, queries = len(listed.names("cids")), listed.numbers("qidx")
-    listed.indices("qidx", count)
+    if len(listed.indices("qidx", count)) != len(queries):
+        raise listed.error("qidx names an image twice")
     truth = []
     for query, entry in zip(queries, listed.sections("gnd", len(queries)), strict=True):
         junk = entry.indices("junk", count) if "junk" in entry else ()

@@ -59,10 +59,13 @@ def verify_benchmark(config: BenchmarkConfig, *, progress: Progress | None = Non
             problems.append(str(error))
     try:
         catalogue = read_benchmark(config)
-        check_boxes(catalogue.queries())
-        images = sorted({row.path for row in catalogue.rows})
     except RetrievalError as error:
         return Verification(tuple(checked), 0, (), (*problems, str(error)))
+    try:
+        check_boxes(catalogue.queries())
+    except RetrievalError as error:
+        problems.append(str(error))
+    images = sorted({row.path for row in catalogue.rows})
     missing = tuple(path for path in images if not _is_there(Path(path)))
     return Verification(tuple(checked), len(images), missing, tuple(problems))
 

@@ -36,6 +36,14 @@ def test_the_catalogue_is_saved(images: Path) -> None:
     assert Catalogue.load(images / "out") == prepared.catalogue
 
 
+def test_a_catalogue_of_an_earlier_version_has_no_pairs(images: Path) -> None:
+    prepared = prepare(images, TABLE)
+    truth = ArtifactDirectory(images / "out").read_json("ground_truth.json")
+    del truth["pairs"], truth["val_queries"]
+    ArtifactDirectory(images / "out").write_json("ground_truth.json", truth)
+    assert Catalogue.load(images / "out") == prepared.catalogue
+
+
 def test_missing_and_empty_files_are_recorded(images: Path) -> None:
     (images / "a.jpg").unlink()
     (images / "d.jpg").write_bytes(b"")

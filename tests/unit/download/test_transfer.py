@@ -154,6 +154,25 @@ def test_a_mirror_that_stalls_for_ever_makes_way_for_the_next(mirror, content, f
     assert len(mirror.starts("stalled")) == QUICK.attempts
 
 
+def test_a_mirror_that_trickles_counts_as_stalled(mirror, content, folder):
+    (mirror.folder / "slow").write_bytes(content)
+    mirror.always("slow", Fault(bytes_per_second=200))
+    patience = replace(QUICK, slowest=1000.0, window=0.2)
+    file = _file(mirror.url("slow"), mirror.url(NAME))
+    assert download(file, folder, patience=patience).url == mirror.url(NAME)
+    assert len(mirror.starts("slow")) == QUICK.attempts
+    with pytest.raises(DownloadError, match=r"trickles: \d+ bytes in"):
+        download(_file(mirror.url("slow")), folder / "other", patience=patience)
+
+
+def test_a_slow_mirror_is_waited_for(mirror, content, folder):
+    (mirror.folder / NAME).write_bytes(content[:20_000])
+    mirror.always(NAME, Fault(bytes_per_second=20_000))
+    patience = replace(QUICK, slowest=5000.0, window=0.2)
+    assert download(_file(mirror.url(NAME)), folder, patience=patience).size == 20_000
+    assert mirror.starts(NAME) == [0]
+
+
 def test_a_mirror_that_always_cuts_at_the_same_place_is_given_up(mirror, content, folder):
     mirror.always(NAME, Fault(cut_after=1_000_000, ignore_range=True))
     with pytest.raises(DownloadError, match=r"cuts the connection|ends after"):

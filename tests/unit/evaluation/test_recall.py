@@ -2,6 +2,7 @@ import numpy as np
 
 from retrieval_core.evaluation import (
     label_ground_truth,
+    mean_average_precision_at_k,
     mean_average_precision_at_r,
     recall_at_k,
 )
@@ -46,6 +47,26 @@ def test_map_at_r_of_random_rankings():
         count = right.sum()
         expected = sum(right[: i + 1].mean() for i in range(count) if right[i]) / count
         assert abs(found[query] - expected) < 1e-12
+
+
+def test_map_at_k_of_random_rankings():
+    rng = np.random.default_rng(1)
+    ranks = np.stack([rng.permutation(60) for _ in range(20)])
+    truth = [{"ok": rng.permutation(60)[:count]} for count in range(1, 21)]
+    for k in (1, 10, 100):
+        found = mean_average_precision_at_k(ranks, truth, k).average_precisions
+        for query, (order, t) in enumerate(zip(ranks, truth, strict=True)):
+            right = np.isin(order, t["ok"])
+            hits = [right[: i + 1].mean() for i in range(min(k, 60)) if right[i]]
+            assert abs(found[query] - sum(hits) / min(len(t["ok"]), k)) < 1e-12
+
+
+def test_map_at_k_by_hand():
+    # right at 1 and 4: (1/1 + 2/4) / 2, of which the first three ranks have the first half
+    truth = [{"ok": [5, 8], "junk": [9]}]
+    assert mean_average_precision_at_k([[5, 9, 6, 7, 8]], truth, 100).map == 0.75
+    assert mean_average_precision_at_k([[5, 9, 6, 7, 8]], truth, 3).map == 0.5
+    assert mean_average_precision_at_k([[5, 9, 6, 7, 8]], truth, 1).map == 1
 
 
 def test_truncated_and_empty_rankings_score_zero():

@@ -3,7 +3,7 @@ import pytest
 import yaml
 from prefect.utilities.schema_tools.validation import is_valid_schema, validate
 
-from flows.experiment import form_schema, offered_configs, read_experiment
+from flows.experiment import flawed_configs, form_schema, offered_configs, read_experiment
 from flows.extract import extract
 from flows.pipeline import pipeline
 from retrieval_core.config import PipelineConfig, load_config
@@ -139,3 +139,15 @@ def test_the_form_refuses_what_a_configuration_refuses(settings):
         jsonschema.validate(settings, form_schema())
     with pytest.raises(ConfigError):
         read_experiment(settings)
+
+
+def test_a_flawed_configuration_is_named_and_not_offered(configs):
+    (configs / "broken.yaml").write_text("{name: broken, model: [")
+    (configs / "wrong.yaml").write_text("{extends: base.yaml, asmk: {alfa: 2}}")
+    flaws = flawed_configs(configs)
+    assert list(flaws) == ["broken.yaml", "wrong.yaml"]
+    assert "broken.yaml is not YAML" in flaws["broken.yaml"]
+    assert "did you mean 'alpha'?" in flaws["wrong.yaml"]
+    field = form_schema()["properties"]["extends"]
+    assert field["enum"] == ["base", "child"]
+    assert "broken.yaml, wrong.yaml" in field["description"]

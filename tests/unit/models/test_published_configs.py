@@ -26,7 +26,7 @@ def test_network_is_that_of_the_checkpoint(name: str) -> None:
     config = load_config(PUBLISHED[name])
     assert config.model.method == CHECKPOINTS[config.model.weights].method
     assert f"_{config.model.backbone}_" in name
-    assert name.endswith(config.dataset.benchmark.name)
+    assert name.endswith(f"_{config.dataset.benchmark.name}")
     assert config.training.epochs == 0
     with torch.device("meta"):
         model = NETWORKS[config.model.method](config.model)

@@ -1,10 +1,7 @@
 """Published checkpoints by name: found, downloaded, checked, told apart."""
 
 import re
-import threading
 import warnings
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from support.mirror import PAGE_WITH_STATUS_200, Fault, Mirror
 from typer.testing import CliRunner
 
 from flows.cli import app
@@ -32,6 +30,7 @@ from retrieval_core.models.zoo import (
     RestrictedLicenceWarning,
     checkpoints,
     find_checkpoint,
+    starting_state,
 )
 
 FIRE = ModelConfig(
@@ -41,6 +40,9 @@ FIRE = ModelConfig(
     dim=16,
     lit=LitConfig(iterations=2, templates=4, dim=32),
 )
+
+
+FILE = "fire.pth"
 
 
 def official_fire(config: ModelConfig = FIRE) -> dict[str, Any]:
@@ -56,66 +58,6 @@ def official_fire(config: ModelConfig = FIRE) -> dict[str, Any]:
         "runtime": {"mean_std": [list(config.mean), list(config.std)]},
     }
     return {"epoch": 1, "state_dict": state, "net_params": net_params, "_version": "fire/2021"}
-
-
-class Mirror:
-    """A server of files that can be told to misbehave.
-
-    Attributes:
-        files: content by path.
-        cuts: answers that end in the middle before a whole one is given.
-        requests: path and Range header of each.
-    """
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
-        self.cuts = 0
-        self.requests: list[tuple[str, str | None]] = []
-        mirror = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                mirror.answer(self)
-
-            def log_message(self, *args: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-
-    def answer(self, handler: BaseHTTPRequestHandler) -> None:
-        wanted = handler.headers.get("Range")
-        self.requests.append((handler.path, wanted))
-        content = self.files.get(handler.path)
-        if content is None:
-            handler.send_error(404)
-            return
-        start = int(re.findall(r"\d+", wanted)[0]) if wanted else 0
-        handler.send_response(206 if wanted else 200)
-        is_page = content.startswith(b"<!DOCTYPE")
-        handler.send_header("Content-Type", "text/html" if is_page else "application/octet-stream")
-        handler.send_header("ETag", '"1"')
-        handler.send_header("Content-Length", str(len(content) - start))
-        if wanted:
-            handler.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        handler.end_headers()
-        if self.cuts:
-            self.cuts -= 1
-            handler.wfile.write(content[start : (start + len(content)) // 2])
-            handler.close_connection = True
-        else:
-            handler.wfile.write(content[start:])
-
-
-@pytest.fixture
-def mirror() -> Iterator[Mirror]:
-    served = Mirror()
-    thread = threading.Thread(target=served.server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield served
-    served.server.shutdown()
-    thread.join()
-    served.server.server_close()
 
 
 @pytest.fixture(autouse=True)
@@ -144,8 +86,8 @@ def fire_bytes(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 @pytest.fixture
 def fire(mirror: Mirror, refine: Any, fire_bytes: bytes) -> Mirror:
     """The name `fire` leads to a small network of the official format."""
-    mirror.files["/fire.pth"] = fire_bytes
-    refine(fire={"urls": [f"{mirror.url}/fire.pth"]})
+    (mirror.folder / FILE).write_bytes(fire_bytes)
+    refine(fire={"urls": [mirror.url(FILE)]})
     return mirror
 
 
@@ -157,6 +99,22 @@ def test_every_published_name_is_there_with_its_licence() -> None:
     assert {n for n, c in CHECKPOINTS.items() if c.restricted} == {"fire", "fire_imagenet"}
     assert CHECKPOINTS["fire"].licence == "CC BY-NC-SA 4.0"
     assert all(c.title and c.licence and c.file.urls for c in CHECKPOINTS.values())
+
+
+@pytest.mark.parametrize(
+    ("weights", "state"),
+    [
+        ("fire", "published"),
+        ("gl18-tl-resnet50-gem-w", "published"),
+        ("fire_imagenet", "untrained"),
+        ("imagenet-caffe-resnet101", "untrained"),
+        ("none", "untrained"),
+        ("efficientnet-lite0", "untrained"),
+        ("mine/model.pth", "given"),
+    ],
+)
+def test_what_a_network_is_before_training(weights: str, state: str) -> None:
+    assert starting_state(weights) == state
 
 
 def test_a_name_is_downloaded_once_and_its_licence_told(fire: Mirror, workdir: Path) -> None:
@@ -174,33 +132,32 @@ def test_a_name_is_downloaded_once_and_its_licence_told(fire: Mirror, workdir: P
 
 @pytest.mark.filterwarnings("ignore::retrieval_core.models.zoo.RestrictedLicenceWarning")
 def test_a_download_that_is_cut_off_goes_on_where_it_stopped(fire: Mirror) -> None:
-    fire.cuts = 2
+    fire.once(FILE, Fault(cut_after=100_000), Fault(cut_after=50_000))
     load_model("fire")
-    assert [bool(wanted) for _, wanted in fire.requests] == [False, True, True]
+    assert fire.starts(FILE) == [0, 100_000, 150_000]
 
 
 @pytest.mark.filterwarnings("ignore::retrieval_core.models.zoo.RestrictedLicenceWarning")
 def test_the_next_mirror_is_asked(fire: Mirror, refine: Any) -> None:
-    refine(fire={"urls": [f"{fire.url}/gone.pth", f"{fire.url}/fire.pth"]})
+    refine(fire={"urls": [fire.url("gone.pth"), fire.url(FILE)]})
     load_model("fire")
-    assert fire.requests[-1][0] == "/fire.pth"
+    assert [(r.name, r.status) for r in fire.requests] == [("gone.pth", 404), (FILE, 200)]
 
 
 def test_a_page_instead_of_a_file_is_not_kept(fire: Mirror, workdir: Path) -> None:
-    whole = fire.files["/fire.pth"]
-    for page in (b"<!DOCTYPE html><html>moved</html>", b"moved, see elsewhere"):
-        fire.files["/fire.pth"] = page
+    for page in (PAGE_WITH_STATUS_200, Fault(body=b"moved, see elsewhere")):
+        fire.always(FILE, page)
         with pytest.raises(DownloadError, match=r"fire\.pth"):
             load_model("fire")
         assert not (workdir / "downloads" / "fire.pth").exists()
-    fire.files["/fire.pth"] = whole
+    fire.always(FILE, None)
     with pytest.warns(RestrictedLicenceWarning):
         load_model("fire")
 
 
 def test_published_digest_is_checked_and_part_of_the_identity(fire: Mirror, refine: Any) -> None:
     wrong = "0" * 64
-    refine(fire={"urls": [f"{fire.url}/fire.pth"], "sha256": wrong})
+    refine(fire={"urls": [fire.url(FILE)], "sha256": wrong})
     with pytest.raises((ChecksumError, DownloadError), match=wrong):
         load_model("fire")
     assert weights_identity("fire") == f"fire sha256:{wrong}"
@@ -208,14 +165,13 @@ def test_published_digest_is_checked_and_part_of_the_identity(fire: Mirror, refi
 
 
 def test_code_in_a_downloaded_pickle_never_runs(
-    fire: Mirror, workdir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    fire: Mirror, workdir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Evil:
         def __reduce__(self) -> Any:
             return print, ("this must never run",)
 
-    torch.save({"state_dict": {}, "extra": Evil()}, tmp_path / "evil.pth")
-    fire.files["/fire.pth"] = (tmp_path / "evil.pth").read_bytes()
+    torch.save({"state_dict": {}, "extra": Evil()}, fire.folder / FILE)
     with pytest.raises(UnsafePickleError, match="print"):
         load_model("fire")
     assert not (workdir / "downloads" / "fire.pth").exists()
@@ -230,10 +186,10 @@ def test_a_file_that_somebody_put_there_is_used(workdir: Path, fire_bytes: bytes
 
 
 def test_an_address_is_downloaded_like_a_name(fire: Mirror, workdir: Path) -> None:
-    fire.cuts = 1
+    fire.once(FILE, Fault(cut_after=100_000))
     for _ in range(2):
-        load_model(f"{fire.url}/fire.pth")
-    assert [bool(wanted) for _, wanted in fire.requests] == [False, True]
+        load_model(fire.url(FILE))
+    assert fire.starts(FILE) == [0, 100_000]
     (kept,) = (workdir / "downloads").glob("*-fire.pth")
     assert kept.is_file()
 

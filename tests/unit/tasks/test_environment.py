@@ -3,6 +3,7 @@ import os
 import psutil
 import pytest
 
+from retrieval_core.errors import StorageError
 from tasks.environment import describe_environment, prepare_environment
 from tasks.running import Running
 
@@ -47,3 +48,9 @@ def test_a_configured_server_wins(tmp_path, monkeypatch):
     Running(os.getpid(), created, "http://here:1", "http://here:2", healthy=True).write(tmp_path)
     prepare_environment(tmp_path)
     assert os.environ["PREFECT_API_URL"] == "http://mine/api"
+
+
+def test_a_work_directory_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="choose another with --workdir"):
+        prepare_environment(tmp_path / "file" / "work")

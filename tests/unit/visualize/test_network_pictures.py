@@ -144,7 +144,7 @@ def test_a_photograph_matches_itself_in_place(networks, photographs):
     assert matches.found
     assert all(m.left == m.right for m in matches.found)
     assert all(m.similarity == pytest.approx(1, abs=1e-5) for m in matches.found)
-    assert matches.caption.startswith(f"{len(matches.found)} matches · same template")
+    assert matches.caption.startswith(f"{len(matches.found)} matches of similarity 1.00 to ")
 
 
 def test_without_a_match_the_nearest_pairs_are_candidates(networks, photographs):
@@ -163,7 +163,16 @@ def test_words_match_by_the_signs_of_residuals():
     second = _features([[1, 1, 1, -1], [8, 8, 10, 10], [1, 1, 1, 1]])
     (match,) = match_by_words(first, second, codebook).found
     assert match == Match((0.0, 0.0), (2.0, 4.0), 1.0, 0), "the most similar pair of word 0"
-    assert len(match_by_words(first, second, codebook, threshold=-2).found) == 2
+    every = match_by_words(first, second, codebook, assignments=1, threshold=-2)
+    assert [match.name for match in every.found] == [0, 1]
+
+
+def test_a_descriptor_matches_once_by_any_of_its_words():
+    codebook = Codebook(np.array([[0, 0, 0, 0], [9, 9, 9, 9]], np.float32))
+    first, second = _features([[4, 4, 4, 4]]), _features([[8, 8, 8, 8], [-1, 1, 1, 1]])
+    assert not match_by_words(first, second, codebook, assignments=1, threshold=0.5).found
+    (match,) = match_by_words(first, second, codebook).found
+    assert (match.name, match.similarity) == (1, 1.0)
 
 
 def _features(descriptors):

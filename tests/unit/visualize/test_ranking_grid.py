@@ -7,7 +7,7 @@ from PIL import ImageColor
 from retrieval_core.data.catalogue import QueryTruth
 from retrieval_core.search.ranking import Ranking
 from retrieval_core.visualize import grid_rows, ranking_grid
-from retrieval_core.visualize.ranking_grid import BLUE, GREEN, GREY, RED
+from retrieval_core.visualize.ranking_grid import BLUE, GREEN, GREY, RED, ranking_legend
 
 HEIGHT = 80
 STEP = 120 + HEIGHT // 12
@@ -92,3 +92,14 @@ def test_the_query_is_cropped_to_its_box(catalogue, rank):
     # the landscape image reaches the left edge of the tile, its narrow part leaves a mat
     assert whole.getpixel((6, HEIGHT // 2)) != boxed.getpixel((6, HEIGHT // 2))
     assert corner(boxed, 1) == corner(whole, 1)
+
+
+def test_the_legend_has_the_colours_that_are_seen(catalogue, rank):
+    (row,) = grid_rows(catalogue, rank(6), [(0, "")], top_k=5)
+    for junk, colors in (((), [BLUE, GREEN, RED]), ((12,), [BLUE, GREEN, RED, GREY])):
+        legend = ranking_legend([replace(row, truth=replace(row.truth, easy=(6,), junk=junk))])
+        found = list(dict.fromkeys(map(tuple, np.asarray(legend)[0].tolist())))
+        assert found == [
+            (*ImageColor.getrgb(colors[0]), 255), (0, 0, 0, 0),
+            *((*ImageColor.getrgb(color), 255) for color in colors[1:]),
+        ]  # fmt: skip

@@ -11,6 +11,8 @@ from retrieval_core.visualize.recall_curves import recall_chart, recall_curves
 from retrieval_core.visualize.theme import DARK, LIGHT, to_png
 from retrieval_core.visualize.words import word_use_chart, words_title
 
+pytestmark = pytest.mark.filterwarnings("error")
+
 
 def test_precision_at_recall_of_every_ranking(catalogue, make_run):
     runs = [make_run("asmk", "before", 3), make_run("asmk", "after", 6)]
@@ -32,10 +34,11 @@ def test_precision_at_recall_of_every_ranking(catalogue, make_run):
 @pytest.mark.parametrize("counts", [[5, 3, 0, 9], [7], [0, 0, 0], [1] * 300])
 def test_the_use_of_words_is_drawn_from_most_to_least(counts):
     use = word_use(counts)
-    (axis,) = word_use_chart(use, DARK).axes
-    drawn = axis.lines[0].get_ydata()
+    ranked, histogram = word_use_chart(use, DARK).axes
+    drawn = ranked.lines[0].get_ydata()
     assert drawn.tolist() == sorted((c for c in counts if c), reverse=True)
-    assert to_png(axis.figure)[:4] == b"\x89PNG"
+    assert sum(bar.get_height() for bar in histogram.patches) == len(counts)
+    assert to_png(ranked.figure)[:4] == b"\x89PNG"
     assert f"of {len(counts)} words" in words_title(use)
 
 
@@ -96,7 +99,7 @@ def test_the_map_is_drawn_whatever_the_labels(pictures, count, labels):
 
 def test_alike_descriptors_are_one_place(pictures):
     rows, vectors = pictures(30)
-    found = embedding_map(rows, np.ones_like(vectors), seed=0)
+    found = embedding_map(rows, np.tile(vectors[:1], (30, 1)), seed=0)
     assert np.isfinite(found.points).all()
 
 
