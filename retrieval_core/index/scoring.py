@@ -16,7 +16,7 @@ WORDS_OF_128_BITS = 2
 PUBLISHED_ALPHA = 3.0
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def count_ones(_context: Any, _bits: Any) -> Any:
     """Number of ones among 64 bits, as one instruction of the processor."""
 
@@ -26,7 +26,7 @@ def count_ones(_context: Any, _bits: Any) -> Any:
     return types.uint64(types.uint64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def widen(_context: Any, _half: Any) -> Any:
     """float32 of the 16 bits of a float16, which the compiler does not know as a type."""
 

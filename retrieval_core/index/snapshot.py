@@ -80,19 +80,19 @@ class Snapshot:
         return held
 
     def with_segments(self, more: Sequence[Segment], alive: Sequence[Mask]) -> "Snapshot":
-        """With further images."""
-        return Snapshot((*self.segments, *more), (*self.alive, *alive), self.use_idf)
+        """With further images; a segment without any is left out where there are others."""
+        pairs = list(zip((*self.segments, *more), (*self.alive, *alive), strict=True))
+        segments, living = zip(*([pair for pair in pairs if len(pair[0])] or pairs[:1]), strict=True)
+        return Snapshot(segments, living, self.use_idf)
 
     def without(self, ids: Int64) -> "Snapshot":
         """Without the images of these ids, all of which are there."""
         left = []
         for segment, living in zip(self.segments, self.alive, strict=True):
             positions = segment.find(ids)
-            gone = positions[positions >= 0]
-            if len(gone):
-                living = living.copy()
-                living[gone] = False
-            left.append(living)
+            still = living.copy()
+            still[positions[positions >= 0]] = False
+            left.append(still)
         return Snapshot(self.segments, tuple(left), self.use_idf)
 
     def merged(self, last: int) -> "Snapshot":
