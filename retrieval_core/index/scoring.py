@@ -17,7 +17,7 @@ PUBLISHED_ALPHA = 3.0
 
 
 @intrinsic
-def count_ones(_context: Any, _bits: Any) -> Any:
+def _count_ones(_context: Any, _bits: Any) -> Any:
     """Number of ones among 64 bits, as one instruction of the processor."""
 
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
@@ -27,13 +27,18 @@ def count_ones(_context: Any, _bits: Any) -> Any:
 
 
 @intrinsic
-def widen(_context: Any, _half: Any) -> Any:
+def _widen(_context: Any, _half: Any) -> Any:
     """float32 of the 16 bits of a float16, which the compiler does not know as a type."""
 
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         return builder.fpext(builder.bitcast(arguments[0], ir.HalfType()), ir.FloatType())
 
     return types.float32(types.uint16), generate
+
+
+# the decorator keeps the signature of the code generator, not that of the function it makes
+count_ones: Any = _count_ones
+widen: Any = _widen
 
 
 @numba.njit(cache=True, nogil=True)

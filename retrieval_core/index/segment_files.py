@@ -13,8 +13,8 @@ import numpy as np
 
 from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.errors import ArtifactError, ConcurrentWriteError
-from retrieval_core.index.segment import Saved, Segment
-from retrieval_core.index.snapshot import Snapshot, Weights
+from retrieval_core.index.segment import Mask, Saved, Segment
+from retrieval_core.index.snapshot import Float64, Snapshot, Weights
 from retrieval_core.index.storage import (
     MANIFEST,
     exclusive,
@@ -52,6 +52,8 @@ def read_snapshot(
         version = _version(directory)
         try:
             description = read_description(directory, KIND)
+            if "segments" not in description:
+                raise ArtifactError(f"{directory.uri} is of an older format: build it again")
             return description, _snapshot(directory, description), version
         except ArtifactError:
             # a writer may have replaced the index, and deleted files, since its JSON was read
@@ -152,10 +154,13 @@ def _files(description: Mapping[str, Any]) -> list[str]:
 
 
 def _snapshot(directory: ArtifactDirectory, description: Mapping[str, Any]) -> Snapshot:
-    segments, alive, norms = [], [], []
+    segments: list[Segment] = []
+    alive: list[Mask] = []
+    norms: list[Float64] = []
     for entry in description["segments"]:
         arrays = {name: map_array(directory, file) for name, file in entry["files"].items()}
-        removed, norm = arrays.pop("removed", []), arrays.pop("norms", None)
+        removed = arrays.pop("removed", np.empty(0, np.int32))
+        norms.append(arrays.pop("norms", np.empty(0)))
         files = {name: entry["files"][name] for name in SEGMENT_ARRAYS}
         segment = Segment(**arrays, saved=Saved(directory.uri, files))
         _check(segment)
@@ -163,7 +168,6 @@ def _snapshot(directory: ArtifactDirectory, description: Mapping[str, Any]) -> S
         living[removed] = False
         segments.append(segment)
         alive.append(living)
-        norms.append(norm)
     weights = None
     if description["use_idf"]:
         weights = Weights(map_array(directory, description["files"]["idf"]), tuple(norms))

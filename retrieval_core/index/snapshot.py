@@ -82,9 +82,8 @@ class Snapshot:
     def with_segments(self, more: Sequence[Segment], alive: Sequence[Mask]) -> "Snapshot":
         """With further images; a segment without any is left out where there are others."""
         pairs = list(zip((*self.segments, *more), (*self.alive, *alive), strict=True))
-        segments, living = zip(
-            *([pair for pair in pairs if len(pair[0])] or pairs[:1]), strict=True
-        )
+        kept = [pair for pair in pairs if len(pair[0])] or pairs[:1]
+        segments, living = zip(*kept, strict=True)
         return Snapshot(segments, living, self.use_idf)
 
     def without(self, ids: Int64) -> "Snapshot":
