@@ -219,6 +219,14 @@ class ArtifactDirectory:
                 self._fs.get_file(self.path(name), str(path))
         return cache.local(name)
 
+    def local_folder(self) -> Path | None:
+        """The directory itself, created where it is absent; None off the local disk."""
+        if not self._is_local:
+            return None
+        folder = Path(self._root)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
     def describe(self, name: str) -> dict[str, Any]:
         """Size in bytes and SHA-256 of a finished file."""
         digest, size = hashlib.sha256(), 0

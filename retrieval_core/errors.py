@@ -81,6 +81,10 @@ class ArtifactMismatchError(ArtifactError):
     """An artifact was built from other inputs than those it is used with; names both keys."""
 
 
+class ConcurrentWriteError(ArtifactError):
+    """Another process is changing an index, or has changed it since it was opened."""
+
+
 class StorageError(RetrievalError, OSError):
     """The disk is full or read-only; what was finished is kept, and nothing is half written."""
 

@@ -17,7 +17,7 @@ from tasks.lineage import training_of
 from tasks.partitions import PARTS, finish_missing
 from tasks.stage import STAGE_OPTIONS, Outcome, Stage, StageRun, run_stage
 
-VERSION = 1
+VERSION = 2
 
 
 @task(name="index local", tags=["index"], **STAGE_OPTIONS)

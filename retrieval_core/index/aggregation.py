@@ -1,7 +1,7 @@
 """Local descriptors of an image become one code per visual word (ASMK, ICCV 2013)."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,12 @@ class Aggregates:
     images: Int64
     words: Int64
     codes: Codes
+
+    def stored(self) -> "Aggregates":
+        """As a database keeps them: directions as float16."""
+        if self.codes.dtype == np.uint64:
+            return self
+        return replace(self, codes=self.codes.astype(np.float16))
 
 
 def aggregate(

@@ -19,13 +19,10 @@ from retrieval_core.index.inputs import (
     check_vectors,
     refuse,
 )
-from retrieval_core.index.kernels import add_binary_scores, add_float_scores
-from retrieval_core.index.segment import Segment, build_segment, images_per_word, merge_segments
-from retrieval_core.index.selection import best_first
-from retrieval_core.index.statistics import Float64, Statistics, derive_statistics
-from retrieval_core.index.storage import open_arrays, save_arrays
-
-KIND = "asmk"
+from retrieval_core.index.ranking import Queries, Selectivity, rank
+from retrieval_core.index.segment import build_segment
+from retrieval_core.index.segment_files import Version, read_snapshot, verify_files, write_snapshot
+from retrieval_core.index.snapshot import Snapshot
 
 
 class AsmkIndex:
@@ -38,23 +35,29 @@ class AsmkIndex:
     """
 
     def __init__(
-        self, codebook: Codebook, segment: Segment, *, binary: bool, use_idf: bool
+        self,
+        codebook: Codebook,
+        snapshot: Snapshot,
+        *,
+        binary: bool,
+        version: Version | None = None,
     ) -> None:
         self.codebook = codebook
         self.binary = binary
-        self.use_idf = use_idf
-        self._segments = [segment]
-        self._alive = [np.ones(len(segment.image_ids), bool)]
-        self._statistics: Statistics | None = None
+        self._snapshot = snapshot
+        self._version = version
 
     @staticmethod
     def create(codebook: Codebook, *, binary: bool = True, use_idf: bool = False) -> "AsmkIndex":
         """An index without images."""
-        vectors = np.empty((0, codebook.dim), np.float32)
         none = np.empty(0, np.int64)
-        nothing = Aggregates(none, none, pack_signs(vectors) if binary else vectors)
+        vectors = np.empty((0, codebook.dim), np.float32)
+        nothing = Aggregates(
+            none, none, pack_signs(vectors) if binary else vectors.astype(np.float16)
+        )
         segment = build_segment(none, nothing, codebook.size)
-        return AsmkIndex(codebook, segment, binary=binary, use_idf=use_idf)
+        snapshot = Snapshot((segment,), (np.ones(0, bool),), use_idf)
+        return AsmkIndex(codebook, snapshot, binary=binary)
 
     @staticmethod
     def union(indexes: Sequence["AsmkIndex"], offsets: Sequence[int] = ()) -> "AsmkIndex":
@@ -75,24 +78,34 @@ class AsmkIndex:
             _require_same(first, other)
         united = AsmkIndex.create(first.codebook, binary=first.binary, use_idf=first.use_idf)
         for index, offset in zip(indexes, offsets or [0] * len(indexes), strict=True):
-            united._segments += [segment.shifted(offset) for segment in index._segments]
-            united._alive += [alive.copy() for alive in index._alive]
-        ids = united.image_ids
+            shifted = [segment.shifted(offset) for segment in index._snapshot.segments]
+            united._snapshot = united._snapshot.with_segments(shifted, index._snapshot.alive)
+        ids = united._snapshot.image_ids
         refuse(ids[1:][np.diff(ids) == 0], "in more than one of the indexes")
         return united
 
     def __len__(self) -> int:
-        return int(sum(alive.sum() for alive in self._alive))
+        return len(self._snapshot)
+
+    @property
+    def use_idf(self) -> bool:
+        """Whether words are weighed by ln(N / n_word)^2."""
+        return self._snapshot.use_idf
 
     @property
     def image_ids(self) -> Int64:
         """(N,) int64 ids of the images in the index, ascending."""
-        return self._derived().image_ids.copy()
+        return self._snapshot.image_ids.copy()
 
     @property
     def images_per_word(self) -> Int64:
         """(size,) int64 number of images that hold each visual word."""
-        return images_per_word(self._segments, self._alive)
+        return self._snapshot.images_per_word.copy()
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The segments as they are now; later changes of the index do not change it."""
+        return self._snapshot
 
     def add(
         self, image_ids: npt.ArrayLike, descriptors: npt.ArrayLike, image_index: npt.ArrayLike
@@ -110,12 +123,11 @@ class AsmkIndex:
         ids = check_image_ids(image_ids)
         vectors = check_vectors(descriptors, self.codebook.dim)
         index = check_image_index(image_index, len(vectors), len(ids))
-        refuse(ids[self._holds(ids)], "already in the index")
-        aggregates = self._aggregate(vectors, index, multiple_assignment=1)
-        self._segments.append(build_segment(ids, aggregates, self.codebook.size))
-        self._alive.append(np.ones(len(ids), bool))
-        self._merge_small()
-        self._statistics = None
+        snapshot = self._snapshot
+        refuse(ids[snapshot.holds(ids)], "already in the index")
+        aggregates = self._aggregate(vectors, index, 1).stored()
+        segment = build_segment(ids, aggregates, self.codebook.size)
+        self._snapshot = _small_merged(snapshot.with_segments([segment], [np.ones(len(ids), bool)]))
 
     def remove(self, image_ids: npt.ArrayLike) -> None:
         """Remove images; nothing is removed where an error is raised.
@@ -126,17 +138,14 @@ class AsmkIndex:
             IndexInputError: an id twice or not in the index.
         """
         ids = check_image_ids(image_ids)
-        refuse(ids[~self._holds(ids)], "not in the index")
-        for segment, alive in zip(self._segments, self._alive, strict=True):
-            positions = segment.find(ids)
-            alive[positions[positions >= 0]] = False
-        self._statistics = None
+        refuse(ids[~self._snapshot.holds(ids)], "not in the index")
+        self._snapshot = self._snapshot.without(ids)
 
     def compact(self) -> None:
         """Free what removed images held and merge all posting lists; changes no result."""
-        if len(self._segments) > 1 or not self._alive[0].all():
-            self._merge_last(len(self._segments))
-            self._statistics = None
+        snapshot = self._snapshot
+        if len(snapshot.segments) > 1 or not snapshot.alive[0].all():
+            self._snapshot = snapshot.merged(len(snapshot.segments))
 
     def search(
         self,
@@ -169,47 +178,66 @@ class AsmkIndex:
         Raises:
             IndexInputError: unusable descriptors or settings.
         """
+        snapshot = self._snapshot
+        check_top_k(top_k, len(snapshot))
+        selectivity = Selectivity(alpha, threshold)
+        asked = self.aggregate_queries(
+            descriptors,
+            image_index,
+            multiple_assignment=multiple_assignment,
+            selectivity=selectivity,
+            queries=queries,
+        )
+        return rank(snapshot, asked, top_k)
+
+    def aggregate_queries(
+        self,
+        descriptors: npt.ArrayLike,
+        image_index: npt.ArrayLike,
+        *,
+        multiple_assignment: int,
+        selectivity: Selectivity,
+        queries: int | None = None,
+    ) -> Queries:
+        """What of the queries is compared with the database (arguments as `search`).
+
+        Raises:
+            IndexInputError: unusable descriptors or settings.
+        """
         vectors = check_vectors(descriptors, self.codebook.dim)
         index = check_image_index(image_index, len(vectors), queries)
-        _check_settings(multiple_assignment, alpha)
-        k = check_top_k(top_k, len(self))
+        if multiple_assignment < 1:
+            raise IndexInputError(
+                f"multiple_assignment: expected >= 1, found {multiple_assignment}"
+            )
         count = (int(index.max()) + 1 if len(index) else 0) if queries is None else queries
         aggregates = self._aggregate(vectors, index, multiple_assignment)
-        bounds = np.searchsorted(aggregates.images, np.arange(count + 1))
-        ids, scores = np.empty((count, k), np.int64), np.empty((count, k), np.float32)
-        for query in range(count):
-            part = slice(bounds[query], bounds[query + 1])
-            found = self._score(aggregates.words[part], aggregates.codes[part], alpha, threshold)
-            best = best_first(found, k)
-            ids[query], scores[query] = self._derived().image_ids[best], found[best]
-        return ids, scores
+        return Queries(aggregates, count, self.codebook.dim, selectivity)
 
     def save(self, uri: str | Path, *, with_codebook: bool = True) -> None:
-        """Compact, then write `.npy` files, the codebook and, last, `index.json`.
+        """Write what is new: segments, tombstones, and in the end `index.json` in one step.
 
-        An index of the same codebook that is already there is replaced in one step.
+        Readers go on with what they have opened. An index that was not opened from there is
+        replaced.
 
         Args:
             uri: directory, as a path or fsspec URL.
             with_codebook: else it is opened with a codebook only.
+
+        Raises:
+            ConcurrentWriteError: another process writes there, or has since this was opened.
         """
-        self.compact()
-        segment = self._segments[0]
+        directory = ArtifactDirectory(uri)
         if with_codebook:
-            self.codebook.save(ArtifactDirectory(uri))
-        description = {
-            "kind": KIND,
-            "binary": self.binary,
-            "use_idf": self.use_idf,
-            "codebook": self.codebook.digest,
-            "images": len(segment.image_ids),
-            "postings": len(segment.images),
-        }
-        save_arrays(uri, description, dict(vars(segment)))
+            self.codebook.save(directory)
+        settings = {"binary": self.binary, "codebook": self.codebook.digest}
+        self._snapshot, self._version = write_snapshot(
+            directory, settings, self._snapshot, self._version
+        )
 
     @staticmethod
     def open(uri: str | Path, codebook: Codebook | None = None) -> "AsmkIndex":
-        """Map a saved index into memory; changing it leaves the files as they are.
+        """Map a saved index into memory; changing it changes the files on `save` only.
 
         Args:
             uri: directory, as a path or fsspec URL.
@@ -219,19 +247,23 @@ class AsmkIndex:
             ArtifactError: there is no index, or a file is missing or unreadable.
             ArtifactMismatchError: it was built with another codebook; names both digests.
         """
-        description, arrays = open_arrays(uri, KIND)
+        description, snapshot, version = read_snapshot(ArtifactDirectory(uri))
         codebook = codebook or Codebook.load(uri)
         if codebook.digest != description["codebook"]:
             raise ArtifactMismatchError(
                 f"{uri} was built with codebook {description['codebook']}, not with codebook "
                 f"{codebook.digest}"
             )
-        return AsmkIndex(
-            codebook,
-            Segment(**arrays),
-            binary=description["binary"],
-            use_idf=description["use_idf"],
-        )
+        return AsmkIndex(codebook, snapshot, binary=description["binary"], version=version)
+
+    @staticmethod
+    def verify(uri: str | Path) -> None:
+        """Read every file of a saved index and compare it with its digest.
+
+        Raises:
+            ArtifactError: a file is missing, unreadable or altered; names it.
+        """
+        verify_files(ArtifactDirectory(uri))
 
     def _aggregate(self, vectors: Float32, index: Int64, multiple_assignment: int) -> Aggregates:
         return aggregate(
@@ -242,58 +274,16 @@ class AsmkIndex:
             binary=self.binary,
         )
 
-    def _score(
-        self, words: Int64, codes: npt.NDArray[np.generic], alpha: float, threshold: float
-    ) -> Float32:
-        """(N,) float32 scores of one query by ascending image id."""
-        derived = self._derived()
-        weights = derived.idf[words]
-        query = (words, codes, weights)
-        similarities = _selectivity(self.codebook.dim, alpha, threshold)
-        sums, first = np.zeros(len(derived.norms)), 0
-        for segment in self._segments:
-            part = sums[first : first + len(segment.image_ids)]
-            if self.binary:
-                add_binary_scores(part, query, segment.lists, similarities)
-            else:
-                add_float_scores(part, query, segment.lists, float(alpha), float(threshold))
-            first += len(segment.image_ids)
-        norm = np.sqrt(weights.sum() * derived.norms)
-        scores = np.divide(sums, norm, out=np.zeros(len(sums)), where=norm > 0)
-        ranked: Float32 = scores[derived.slots].astype(np.float32)
-        return ranked
 
-    def _derived(self) -> Statistics:
-        if self._statistics is None:
-            self._statistics = derive_statistics(self._segments, self._alive, use_idf=self.use_idf)
-        return self._statistics
-
-    def _holds(self, ids: Int64) -> npt.NDArray[np.bool_]:
-        held = np.zeros(len(ids), bool)
-        for segment, alive in zip(self._segments, self._alive, strict=True):
-            positions = segment.find(ids)
-            found = positions >= 0
-            held[found] |= alive[positions[found]]
-        return held
-
-    def _merge_small(self) -> None:
-        # segments at least halve in weight from one to the next: few to search, and an image is
-        # merged only a logarithmic number of times however it was added
-        segments = self._segments
-        while len(segments) > 1 and segments[-2].weight <= 2 * segments[-1].weight:
-            self._merge_last(2)
-
-    def _merge_last(self, count: int) -> None:
-        merged = merge_segments(self._segments[-count:], self._alive[-count:])
-        self._segments[-count:] = [merged]
-        self._alive[-count:] = [np.ones(len(merged.image_ids), bool)]
-
-
-def _selectivity(dim: int, alpha: float, threshold: float) -> Float64:
-    """(dim + 1,) contribution of a word by Hamming distance: the paper's selectivity function."""
-    similarity = 1 - 2 * np.arange(dim + 1) / dim
-    selected: Float64 = np.sign(similarity) * np.abs(similarity) ** alpha
-    return np.where(similarity >= threshold, selected, 0.0)
+def _small_merged(snapshot: Snapshot) -> Snapshot:
+    # segments at least halve in weight from one to the next: few to search, and an image is
+    # merged only a logarithmic number of times however it was added
+    while len(snapshot.segments) > 1:
+        before, last = snapshot.segments[-2:]
+        if before.weight > 2 * last.weight:
+            break
+        snapshot = snapshot.merged(2)
+    return snapshot
 
 
 def _require_same(first: AsmkIndex, other: AsmkIndex) -> None:
@@ -308,10 +298,3 @@ def _require_same(first: AsmkIndex, other: AsmkIndex) -> None:
             f"an index of codebook {other.codebook.digest} does not go with one of codebook "
             f"{first.codebook.digest}"
         )
-
-
-def _check_settings(multiple_assignment: int, alpha: float) -> None:
-    if multiple_assignment < 1:
-        raise IndexInputError(f"multiple_assignment: expected >= 1, found {multiple_assignment}")
-    if not alpha > 0:
-        raise IndexInputError(f"alpha: expected > 0, found {alpha}")

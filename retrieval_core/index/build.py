@@ -45,6 +45,7 @@ class Aggregation:
         for shard in FeatureStore(self.features, shards).local_shards(self.image_ids):
             index.add(shard.image_ids, shard.descriptors, shard.image_index)
             progress(len(index), len(self.image_ids))
+        index.compact()
         return index
 
     def merge(self, codebook: Codebook, uris: Sequence[str]) -> AsmkIndex:

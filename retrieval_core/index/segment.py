@@ -1,6 +1,6 @@
 """Posting lists of some images, never changed once built."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,20 +14,35 @@ Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
+class Saved:
+    """Where a segment was written: file names, by array, in a directory."""
+
+    uri: str
+    files: Mapping[str, str]
+
+
+@dataclass(frozen=True, eq=False)
 class Segment:
     """A part of an inverted file; arrays may be memory-mapped.
 
     Attributes:
         image_ids: (n,) int64, ascending; images without descriptors are among them.
+        words: (n,) int32, how many visual words each image has.
         offsets: (size + 1,) int64, where each visual word's posting list begins.
         images: (p,) int32, position in `image_ids` of each posting, ascending within a word.
-        codes: (p, w) uint64 or (p, d) float32.
+        codes: (p, w) uint64 signs, or (p, d) float16 directions.
+        saved: the files that it was read from or written to.
     """
 
     image_ids: Int64
+    words: npt.NDArray[np.int32]
     offsets: Int64
     images: npt.NDArray[np.int32]
     codes: Codes
+    saved: Saved | None = None
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
 
     @property
     def weight(self) -> int:
@@ -36,12 +51,19 @@ class Segment:
 
     @property
     def lists(self) -> tuple[Int64, npt.NDArray[np.int32], Codes]:
-        """What the compiled loops take."""
-        return self.offsets, self.images, self.codes
+        """Offsets, images and codes as the compiled loops take them: float16 as its bits."""
+        return self.offsets, self.images, as_bits(self.codes)
+
+    def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
+        """Everything that is in it, by name."""
+        names = ("image_ids", "words", "offsets", "images", "codes")
+        return {name: getattr(self, name) for name in names}
 
     def shifted(self, offset: int) -> "Segment":
         """The same posting lists of images whose ids are higher by `offset`."""
-        return replace(self, image_ids=self.image_ids + offset)
+        if offset == 0:
+            return self
+        return replace(self, image_ids=self.image_ids + offset, saved=None)
 
     def find(self, image_ids: Int64) -> Int64:
         """(m,) int64 positions of these ids, -1 where absent."""
@@ -68,6 +90,7 @@ def build_segment(image_ids: Int64, aggregates: Aggregates, codebook_size: int) 
     lengths = np.bincount(aggregates.words, minlength=codebook_size)
     return Segment(
         image_ids=image_ids[by_id],
+        words=np.bincount(images, minlength=len(image_ids)).astype(np.int32),
         offsets=np.append(0, np.cumsum(lengths)),
         images=images[order],
         codes=aggregates.codes[order],
@@ -81,23 +104,26 @@ def merge_segments(segments: Sequence[Segment], alive: Sequence[Mask]) -> Segmen
         segments: at least one, of one codebook.
         alive: per segment (n,) bool; an id is alive in at most one segment.
     """
-    ids = np.concatenate([s.image_ids[living] for s, living in zip(segments, alive, strict=True)])
+    pairs = list(zip(segments, alive, strict=True))
+    ids = np.concatenate([segment.image_ids[living] for segment, living in pairs])
+    words = np.concatenate([segment.words[living] for segment, living in pairs])
     order = np.argsort(ids)
     position = np.empty(len(ids), np.int32)
     position[order] = np.arange(len(ids), dtype=np.int32)
     offsets = np.append(0, np.cumsum(images_per_word(segments, alive)))
     images = np.empty(offsets[-1], np.int32)
     codes = np.empty((offsets[-1], segments[0].codes.shape[1]), segments[0].codes.dtype)
+    bits = as_bits(codes)
     ends, first = offsets[:-1].copy(), 0
-    for segment, living in zip(segments, alive, strict=True):
+    for segment, living in pairs:
         last = first + int(living.sum())
         positions = np.full(len(living), -1, np.int32)
         positions[living] = position[first:last]
-        place_postings(images, codes, ends, segment.lists, positions)
+        place_postings(images, bits, ends, segment.lists, positions)
         first = last
     if (np.diff(order) < 0).any():
-        sort_postings(offsets, images, codes)
-    return Segment(ids[order], offsets, images, codes)
+        sort_postings(offsets, images, bits)
+    return Segment(ids[order], words[order], offsets, images, codes)
 
 
 def images_per_word(segments: Sequence[Segment], alive: Sequence[Mask]) -> Int64:
@@ -109,3 +135,8 @@ def images_per_word(segments: Sequence[Segment], alive: Sequence[Mask]) -> Int64
         else:
             count_words(lengths, segment.offsets, segment.images, living)
     return lengths
+
+
+def as_bits(codes: Codes) -> Codes:
+    """The codes as unsigned integers; the compiler does not know float16."""
+    return codes.view(np.uint16) if codes.dtype == np.float16 else codes

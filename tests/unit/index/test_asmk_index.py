@@ -206,8 +206,9 @@ def test_a_saved_index_is_plain_files_mapped_into_memory(tmp_path):
     assert description["codebook"] == CODEBOOK.digest
     assert description["images"] == 2
     assert {p.suffix for p in tmp_path.iterdir()} == {".npy", ".json"}
-    for name in description["files"].values():
-        np.load(tmp_path / name, allow_pickle=False)
+    for segment in description["segments"]:
+        for name in segment["files"].values():
+            np.load(tmp_path / name, allow_pickle=False)
     opened = AsmkIndex.open(tmp_path)
     assert (opened.binary, opened.use_idf) == (False, True)
     assert_same(opened, index)
@@ -220,6 +221,7 @@ def test_saving_again_replaces_the_index_and_leaves_nothing_behind(tmp_path):
     add(index, {9: [5]})
     index.remove([4])
     assert_same(AsmkIndex.open(tmp_path), built({4: [1, 2], 2: [3]}))
+    index.compact()
     index.save(tmp_path)
     assert_same(AsmkIndex.open(tmp_path), built({2: [3], 9: [5]}))
     assert len({p.name for p in tmp_path.iterdir()}) == len(before)
@@ -250,7 +252,7 @@ def test_opening_names_what_is_missing(tmp_path):
         AsmkIndex.open(tmp_path)
     (tmp_path / "index.json").unlink()
     built({4: [1]}).save(tmp_path)
-    name = json.loads((tmp_path / "index.json").read_text())["files"]["codes"]
+    name = json.loads((tmp_path / "index.json").read_text())["segments"][0]["files"]["codes"]
     (tmp_path / name).write_bytes(b"")
     with pytest.raises(ArtifactError, match=name):
         AsmkIndex.open(tmp_path)

@@ -73,7 +73,8 @@ def test_scores_follow_the_paper(draw, binary, use_idf, multiple, alpha, thresho
         expected = slow_scores(
             codebook, images, query, binary=binary, use_idf=use_idf, multiple=multiple, **settings
         )
-        np.testing.assert_allclose(row, expected[row_ids], atol=1e-6)
+        # directions are kept as float16
+        np.testing.assert_allclose(row, expected[row_ids], atol=1e-6 if binary else 3e-5)
         assert sorted(row_ids) == list(range(len(images)))
         assert np.all((np.diff(row) < 0) | (np.diff(row_ids) > 0))
 
@@ -84,7 +85,7 @@ def test_an_image_is_most_like_itself(draw, binary):
     for image, descriptors in enumerate(images):
         ids, scores = index.search(descriptors, np.zeros(20, int), top_k=1, multiple_assignment=1)
         assert ids.tolist() == [[image]]
-        np.testing.assert_allclose(scores, 1, atol=1e-5)
+        np.testing.assert_allclose(scores, 1, atol=1e-6 if binary else 1e-3)
 
 
 def test_a_component_of_zero_is_no_sign():

@@ -63,7 +63,9 @@ def test_interleaved_ids_are_merged_in_order(draw, codebook, tmp_path):
         part.add(ids, descriptors[rows], np.searchsorted(ids, owners[rows]))
         parts.append(part)
     whole.save(tmp_path / "whole")
-    AsmkIndex.union(parts).save(tmp_path / "merged")
+    merged = AsmkIndex.union(parts)
+    merged.compact()
+    merged.save(tmp_path / "merged")
     # the names of the files hold digests of their content
     names = [sorted(p.name for p in (tmp_path / d).iterdir()) for d in ("whole", "merged")]
     assert names[0] == names[1]

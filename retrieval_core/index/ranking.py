@@ -1,0 +1,172 @@
+"""Queries against the segments of a snapshot, on every core."""
+
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from retrieval_core.errors import IndexInputError
+from retrieval_core.index.aggregation import Aggregates
+from retrieval_core.index.inputs import Float32, Int64
+from retrieval_core.index.scoring import add_binary_scores, add_float_scores, normalise
+from retrieval_core.index.selection import best_first
+from retrieval_core.index.snapshot import Snapshot
+
+Candidates = tuple[Int64, Float32]
+
+# the sums of so many images stay in the cache of a core
+IMAGES_AT_ONCE = 131_072
+# bounds the candidates that wait to be put in order
+QUERIES_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Selectivity:
+    """How the similarity s of a common word counts: sign(s) |s|^alpha, from a threshold on.
+
+    Attributes:
+        alpha: exponent, > 0.
+        threshold: -1 to 1; a similarity below it counts nothing.
+
+    Raises:
+        IndexInputError: alpha is not above 0.
+    """
+
+    alpha: float
+    threshold: float
+
+    def __post_init__(self) -> None:
+        if not self.alpha > 0:
+            raise IndexInputError(f"alpha: expected > 0, found {self.alpha}")
+
+    def by_distance(self, dim: int) -> Float32:
+        """(dim + 1,) float32 contribution of binary codes by their Hamming distance."""
+        similarity = 1 - 2 * np.arange(dim + 1) / dim
+        selected = np.sign(similarity) * np.abs(similarity) ** self.alpha
+        return np.where(similarity >= self.threshold, selected, 0.0).astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Queries:
+    """Aggregated queries and how they are compared.
+
+    Attributes:
+        aggregates: their codes; `images` counts the queries.
+        count: number of queries; one may have no descriptors.
+        dim: of a descriptor.
+        selectivity: of a common word.
+    """
+
+    aggregates: Aggregates
+    count: int
+    dim: int
+    selectivity: Selectivity
+
+
+def rank(
+    snapshot: Snapshot, queries: Queries, top_k: int | None = None, *, threads: int = 0
+) -> tuple[Int64, Float32]:
+    """The best images of each query, the lower id first among equal scores.
+
+    Args:
+        snapshot: what is searched.
+        queries: to search with.
+        top_k: length of a ranking; None ranks every image.
+        threads: at work side by side; 0: one per core. It changes no bit of the result.
+
+    Returns:
+        Ids (Q, k) int64 and scores (Q, k) float32, where k is `top_k` or the number of images,
+        whichever is less.
+    """
+    k = len(snapshot) if top_k is None else min(top_k, len(snapshot))
+    ids, scores = np.empty((queries.count, k), np.int64), np.empty((queries.count, k), np.float32)
+    if k == 0 or queries.count == 0:
+        return ids, scores
+    scorer, threads = _Scorer(snapshot, queries, k), threads or cores()
+    ranges = _ranges(snapshot, 1 if queries.count >= threads else threads)
+    with ThreadPoolExecutor(threads) as pool:
+        for start in range(0, queries.count, QUERIES_AT_ONCE):
+            block = range(start, min(start + QUERIES_AT_ONCE, queries.count))
+            found = pool.map(
+                scorer.candidates, [(query, *part) for query in block for part in ranges]
+            )
+            for query in block:
+                ids[query], scores[query] = join((next(found) for _ in ranges), k)
+    return ids, scores
+
+
+def join(parts: Iterable[Candidates], top_k: int) -> Candidates:
+    """The best of the candidates of several parts of a database, the lower id first.
+
+    Args:
+        parts: ids (n,) int64 and scores (n,) float32 of each.
+        top_k: at most as many as there are candidates.
+    """
+    found = list(parts)
+    ids = np.concatenate([part[0] for part in found])
+    scores = np.concatenate([part[1] for part in found])
+    order = np.lexsort((ids, -scores))[:top_k]
+    return ids[order], scores[order]
+
+
+def cores() -> int:
+    """Cores that this process may use; a worker's share is in OMP_NUM_THREADS."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    share = os.environ.get("OMP_NUM_THREADS", "")
+    return min(allowed or 1, int(share)) if share.isdigit() and int(share) else allowed or 1
+
+
+class _Scorer:
+    """Scores of single queries in parts of a snapshot."""
+
+    def __init__(self, snapshot: Snapshot, queries: Queries, top_k: int) -> None:
+        self._segments, self._alive = snapshot.segments, snapshot.alive
+        # derived here, once, and not by the first thread that needs them
+        self._weights = snapshot.weights
+        self._aggregates = queries.aggregates
+        self._bounds = np.searchsorted(self._aggregates.images, np.arange(queries.count + 1))
+        self._binary = self._aggregates.codes.dtype == np.uint64
+        self._selectivity = queries.selectivity
+        self._similarities = queries.selectivity.by_distance(queries.dim)
+        self._top_k = top_k
+
+    def candidates(self, task: tuple[int, int, int, int]) -> Candidates:
+        """All that may be among the best: (query, segment, first image, number of images)."""
+        query, number, first, count = task
+        part = slice(first, first + count)
+        scores, living = self._scores(query, number, part), self._alive[number][part]
+        there = int(np.count_nonzero(living))
+        if there < count:
+            scores[~living] = -np.inf
+        best = best_first(scores, min(self._top_k, there))
+        return self._segments[number].image_ids[part][best], scores[best]
+
+    def _scores(self, query: int, number: int, part: slice) -> Float32:
+        segment, norms = self._segments[number], self._weights.norms[number][part]
+        own = slice(self._bounds[query], self._bounds[query + 1])
+        words = self._aggregates.words[own]
+        idf = self._weights.idf[words]
+        sums = np.zeros(len(norms), np.float32)
+        question = (words, self._aggregates.codes[own], idf.astype(np.float32))
+        if self._binary:
+            add_binary_scores(sums, part.start, question, segment.lists, self._similarities)
+        else:
+            alpha, threshold = self._selectivity.alpha, self._selectivity.threshold
+            add_float_scores(
+                sums, part.start, question, segment.lists, float(alpha), float(threshold)
+            )
+        normalise(sums, norms, float(idf.sum()))
+        return sums
+
+
+def _ranges(snapshot: Snapshot, parts: int) -> list[tuple[int, int, int]]:
+    """Segment, first image and number of images of the parts that are scored at a time."""
+    images = sum(len(segment) for segment in snapshot.segments)
+    step = min(IMAGES_AT_ONCE, max(1, -(-images // parts)))
+    return [
+        (number, first, min(step, len(segment) - first))
+        for number, segment in enumerate(snapshot.segments)
+        for first in range(0, len(segment), step)
+    ]

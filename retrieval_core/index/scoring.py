@@ -1,0 +1,134 @@
+"""The inner loops of ASMK's search, compiled."""
+
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+Array = npt.NDArray[Any]
+Triple = tuple[Array, Array, Array]
+
+WORDS_OF_128_BITS = 2
+PUBLISHED_ALPHA = 3.0
+
+
+@intrinsic
+def _count_ones(_context: Any, _bits: Any) -> Any:
+    """Number of ones among 64 bits, as one instruction of the processor."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.ctpop(arguments[0])
+
+    return types.uint64(types.uint64), generate
+
+
+@intrinsic
+def _widen(_context: Any, _half: Any) -> Any:
+    """float32 of the 16 bits of a float16, which the compiler does not know as a type."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.fpext(builder.bitcast(arguments[0], ir.HalfType()), ir.FloatType())
+
+    return types.float32(types.uint16), generate
+
+
+# the decorator keeps the signature of the code generator, not that of the function it makes
+count_ones: Any = _count_ones
+widen: Any = _widen
+
+
+@numba.njit(cache=True, nogil=True)
+def add_binary_scores(
+    sums: Array, first: int, query: Triple, segment: Triple, similarities: Array
+) -> None:
+    """Add the similarity of every common word to the sums of the images that have it.
+
+    Args:
+        sums: (n,) float32 of consecutive images of the segment, changed in place.
+        first: position in the segment of the first of them.
+        query: visual words (q,), their signs (q, w) uint64 and their weights (q,) float32.
+        segment: (size + 1,) where each word's posting list begins; position of its image (p,)
+            and signs (p, w) uint64 of each posting.
+        similarities: (d + 1,) float32, contribution of a word by Hamming distance.
+    """
+    words, query_codes, weights = query
+    _, images, codes = segment
+    contributions = np.empty(len(similarities), np.float32)
+    for q in range(len(words)):
+        begin, end = _postings_between(segment[0], images, words[q], first, len(sums))
+        if begin == end:
+            continue
+        for distance in range(len(similarities)):
+            contributions[distance] = weights[q] * similarities[distance]
+        if codes.shape[1] == WORDS_OF_128_BITS:
+            low, high = query_codes[q, 0], query_codes[q, 1]
+            for p in range(begin, end):
+                differ = count_ones(codes[p, 0] ^ low) + count_ones(codes[p, 1] ^ high)
+                sums[images[p] - first] += contributions[differ]
+        else:
+            for p in range(begin, end):
+                differ = np.uint64(0)
+                for i in range(codes.shape[1]):
+                    differ += count_ones(codes[p, i] ^ query_codes[q, i])
+                sums[images[p] - first] += contributions[differ]
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def add_float_scores(
+    sums: Array, first: int, query: Triple, segment: Triple, alpha: float, threshold: float
+) -> None:
+    """As `add_binary_scores`, for codes compared by inner product.
+
+    Args:
+        sums: as `add_binary_scores`.
+        first: as `add_binary_scores`.
+        query: its codes are (q, d) float32.
+        segment: its codes are (p, d), the bits of float16 as uint16.
+        alpha: exponent of the selectivity.
+        threshold: similarities below it count nothing.
+    """
+    words, query_codes, weights = query
+    _, images, codes = segment
+    for q in range(len(words)):
+        begin, end = _postings_between(segment[0], images, words[q], first, len(sums))
+        for p in range(begin, end):
+            similarity = np.float32(0)
+            for i in range(codes.shape[1]):
+                similarity += widen(codes[p, i]) * query_codes[q, i]
+            if similarity >= threshold:
+                if alpha == PUBLISHED_ALPHA:  # a general power takes longer than the product
+                    selected = similarity * similarity * similarity
+                else:
+                    selected = np.float32(np.sign(similarity) * abs(similarity) ** alpha)
+                sums[images[p] - first] += weights[q] * selected
+
+
+@numba.njit(cache=True, nogil=True)
+def normalise(sums: Array, norms: Array, query_norm: float) -> None:
+    """Divide by the norms of image and query; an image or a query without words scores 0.
+
+    Args:
+        sums: (n,) float32, changed in place.
+        norms: (n,) float64, squared norms of the images.
+        query_norm: squared norm of the query.
+    """
+    for i in range(len(sums)):
+        squared = norms[i] * query_norm
+        sums[i] = np.float32(sums[i] / np.sqrt(squared)) if squared > 0 else np.float32(0)
+
+
+@numba.njit(cache=True, nogil=True)
+def _postings_between(
+    offsets: Array, images: Array, word: int, first: int, count: int
+) -> tuple[int, int]:
+    """Where the postings of `count` images from `first` on begin and end in a word's list."""
+    begin, end = offsets[word], offsets[word + 1]
+    if begin < end and images[begin] < first:
+        begin += np.searchsorted(images[begin:end], first)
+    if begin < end and images[end - 1] >= first + count:
+        end = begin + np.searchsorted(images[begin:end], first + count)
+    return begin, end
