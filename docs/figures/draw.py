@@ -103,7 +103,7 @@ ASMK = Diagram(
         Box(2, 1.35, note="residuals summed\nper word", code=f"{INDEX}.aggregation.aggregate"),
         Box(3, 1.35, note="1 bit a dimension", code=f"{INDEX}.aggregation.pack_signs"),
         Box(4, 1.35, note="of common words:\n(1 - 2 Hamming / d)^3",
-            code=f"{INDEX}.kernels.add_binary_scores"),
+            code=f"{INDEX}.scoring.add_binary_scores"),
         Box(5, 1.35, note="x idf, / root of norms,\nbest first", code=f"{INDEX}.AsmkIndex.search"),
     ],
     [

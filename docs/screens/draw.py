@@ -136,7 +136,7 @@ class Screens:
 
     def comparison(self, names: list[str]) -> None:
         """Photograph runs side by side."""
-        self._page.set_viewport_size({"width": 1300, "height": 1120})
+        self._page.set_viewport_size({"width": 1300, "height": 1400})
         experiment = self._mlflow.get_experiment_by_name("image-retrieval").experiment_id
         newest = [self._newest(experiment, name) for name in names]
         query = f"runs={json.dumps(newest)}&experiments={json.dumps([experiment])}"
