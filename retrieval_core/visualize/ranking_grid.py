@@ -28,6 +28,8 @@ MAT = (128, 128, 128, 48)
 UNREADABLE = (128, 128, 128, 120)
 DECODED = 1024
 """Pixels, longest side: far above a thumbnail, so that a small query box stays sharp."""
+HEIGHT = 144
+"""Of a thumbnail, pixels."""
 ASPECT = 1.5
 """Width of a tile relative to its height: photographs of 3:2 and narrower fill the height."""
 
@@ -81,7 +83,7 @@ def grid_rows(
     return grid
 
 
-def ranking_grid(rows: Sequence[GridRow], *, height: int = 144) -> Image.Image:
+def ranking_grid(rows: Sequence[GridRow], *, height: int = HEIGHT) -> Image.Image:
     """Draw rankings: the query framed blue, results green (✓), red (×) or grey (·, junk).
 
     Thumbnails have equal height. The background is transparent. An image that cannot be read is

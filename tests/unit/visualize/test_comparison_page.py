@@ -7,6 +7,7 @@ from PIL import Image
 from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.evaluation.review import ReviewedRun, ScoredDescriptor, review_runs
 from retrieval_core.visualize.comparison import build_comparison
+from retrieval_core.visualize.ranking_grid import HEIGHT
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +71,7 @@ def test_gains_show_each_query_under_both_runs(directory):
     grid = Image.open(directory.local("rankings-asmk-B-gains.png"))
     single = Image.open(directory.local("rankings-asmk-C-losses.png"))
     # two queries against one, two rows each; the gap below the last row is left out
-    gap = 2 * (174 // 12)
+    gap = 2 * (HEIGHT // 12)
     assert (grid.height + gap) == 2 * (single.height + gap)
     assert not directory.exists("rankings-asmk-B-losses.png")
 
