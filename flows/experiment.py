@@ -28,22 +28,21 @@ def configs_directory() -> Path:
     return Path(os.environ.get("RETRIEVAL_CONFIGS", PROJECT_CONFIGS)).expanduser().resolve()
 
 
-def offered_configs() -> list[str]:
-    """Names of the configurations that an experiment may extend."""
-    flawed = flawed_configs(configs_directory())
-    files = sorted(configs_directory().glob("*.yaml"))
-    return [path.stem for path in files if path.name not in flawed]
+def read_configs(directory: Path) -> tuple[list[str], dict[str, str]]:
+    """The configurations of a directory.
 
-
-def flawed_configs(directory: Path) -> dict[str, str]:
-    """What is wrong with the configurations that cannot be offered, by file name."""
-    flaws = {}
+    Returns:
+        Names of those that an experiment may extend; and what is wrong with the others, by file
+        name.
+    """
+    offered, flawed = [], {}
     for path in sorted(directory.glob("*.yaml")):
         try:
             load_config(path)
+            offered.append(path.stem)
         except ConfigError as error:
-            flaws[path.name] = str(error)
-    return flaws
+            flawed[path.name] = str(error)
+    return offered, flawed
 
 
 def read_experiment(value: Any) -> PipelineConfig:
@@ -51,7 +50,7 @@ def read_experiment(value: Any) -> PipelineConfig:
 
     Args:
         value: a `PipelineConfig`, or plain values as in a YAML file, where `extends` is one of
-            `offered_configs()`.
+            those in `configs_directory()`.
 
     Raises:
         ConfigError: as `load_config`.
@@ -71,13 +70,14 @@ def form_schema() -> Schema:
     schema = PipelineConfig.model_json_schema()
     form = _field("config", schema, schema.pop("$defs"))
     meaning = "configuration to start from; what is left empty below is as it says"
-    if flawed := flawed_configs(configs_directory()):
+    offered, flawed = read_configs(configs_directory())
+    if flawed:
         meaning += f" (not offered, since they have mistakes: {', '.join(flawed)})"
     choice = {
         "title": "Extends",
         "description": meaning,
         "type": "string",
-        "enum": offered_configs(),
+        "enum": offered,
     }
     return {**form, "properties": {"extends": choice, **form["properties"]}}
 

@@ -108,7 +108,7 @@ def draw_curves(run: str, *, workdir: str) -> Drawn:
 
 def draw_words(reference: str, *, workdir: str) -> Drawn:
     """How the words of an index, or of a codebook by itself, are used."""
-    if (Path(reference) / "codebook.json").exists() and _kind(reference) == "codebook":
+    if (Path(reference) / "codebook.json").exists() and load_manifest(reference).kind == "codebook":
         manifest = load_manifest(reference)
         sample = FeatureStore(manifest.input("features").uri)
         codebook = Codebook.load(reference)
@@ -161,7 +161,3 @@ def _codebook(network: Network, reference: str, workdir: str) -> Codebook | None
 
 def _open(ref: ArtifactRef) -> AsmkIndex:
     return AsmkIndex.open(ref.uri, Codebook.load(load_manifest(ref.uri).input("codebook").uri))
-
-
-def _kind(reference: str) -> str:
-    return load_manifest(reference).kind

@@ -31,7 +31,7 @@ from prefect.states import Crashed
 from prefect.types.entrypoint import EntrypointType
 
 from flows.evaluate import evaluate
-from flows.experiment import offered_configs
+from flows.experiment import configs_directory, read_configs
 from flows.extract import extract
 from flows.index import index
 from flows.pipeline import pipeline
@@ -110,8 +110,10 @@ def deployment(
 
 def _parameters(served: Served) -> dict[str, Any]:
     """What a scheduled run needs: nobody fills in a form for it."""
-    offered = offered_configs()
-    if served.name != RETRAIN or not offered:
+    if served.name != RETRAIN:
+        return {}
+    offered, _ = read_configs(configs_directory())
+    if not offered:
         return {}
     chosen = RETRAIN_CONFIG if RETRAIN_CONFIG in offered else offered[0]
     return {"config": {"extends": chosen}}

@@ -3,7 +3,6 @@
 import contextvars
 import threading
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, Self
 
 from ray.util.queue import Empty, Queue
@@ -30,12 +29,7 @@ class Relay:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._closing.set()
         self._thread.join()
         self.inlet.shutdown()

@@ -82,9 +82,10 @@ def up(
 
 def _name_flawed(configs: Path | None) -> None:
     """Say which configurations the form will not offer, and why."""
-    from flows.experiment import configs_directory, flawed_configs
+    from flows.experiment import configs_directory, read_configs
 
-    for name, flaw in flawed_configs(configs or configs_directory()).items():
+    _, flawed = read_configs(configs or configs_directory())
+    for name, flaw in flawed.items():
         errors.print(f"[bold yellow]{name} is left out of the form[/]: ", end="")
         errors.print(flaw, markup=False, highlight=False, soft_wrap=True)
 

@@ -1,26 +1,26 @@
 """One `retrieval up` per work directory."""
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from retrieval_core.errors import ServiceError
+from retrieval_core.locking import exclusive
 from tasks.running import read_running
 
 
 @contextmanager
-def exclusive(root: Path) -> Iterator[None]:
+def only_one(root: Path) -> Iterator[None]:
     """Hold the work directory's services; the system lets go when this process dies.
 
     Raises:
         ServiceError: another process holds them; names it and its addresses.
     """
-    with (root / "up.lock").open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ServiceError(_explain(root)) from None
+
+    def refuse(_: float) -> None:
+        raise ServiceError(_explain(root))
+
+    with exclusive(root / "up.lock", refuse):
         yield
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from flows.up.lock import exclusive
+from flows.up.lock import only_one
 from flows.up.ports import check_port
 from flows.up.processes import end_all, end_below, start
 from flows.up.services import WORKER, Options, Service
@@ -46,7 +46,7 @@ class Supervisor:
             ServiceError: they are up already, or cannot listen where they should.
         """
         root = self.options.root
-        with exclusive(root), self._signals():
+        with only_one(root), self._signals():
             end_all(root)
             self._check_ports()
             try:

@@ -15,10 +15,10 @@ from time import sleep
 
 from retrieval_core.artifacts import FULL, ArtifactDirectory
 from retrieval_core.download.budget import Budget, CountedFile
-from retrieval_core.download.locking import exclusive
 from retrieval_core.download.members import members
 from retrieval_core.download.placing import Placing, merge
 from retrieval_core.errors import ArchiveError, StorageError
+from retrieval_core.locking import exclusive
 
 _BUFFER = 1 << 16
 # what tarfile, zipfile and their codecs raise on damaged input

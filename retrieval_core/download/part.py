@@ -5,7 +5,6 @@ import os
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO, Self
 
 from retrieval_core.artifacts import FULL, ArtifactDirectory
@@ -60,12 +59,7 @@ class PartFile:
         self.is_joined = self.size > 0
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stream.close()
         if self.size == 0:
             self.path.unlink(missing_ok=True)

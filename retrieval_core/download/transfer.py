@@ -10,8 +10,8 @@ from retrieval_core.download.answers import PATIENCE, Patience
 from retrieval_core.download.digest import file_digest
 from retrieval_core.download.fetching import Fetch, Progress
 from retrieval_core.download.files import Receipt, RemoteFile, read_receipt, write_receipt
-from retrieval_core.download.locking import exclusive
 from retrieval_core.errors import ChecksumError, DownloadError, StorageError
+from retrieval_core.locking import exclusive
 
 
 def download(

@@ -52,10 +52,8 @@ class AsmkIndex:
         """An index without images."""
         none = np.empty(0, np.int64)
         vectors = np.empty((0, codebook.dim), np.float32)
-        nothing = Aggregates(
-            none, none, pack_signs(vectors) if binary else vectors.astype(np.float16)
-        )
-        segment = build_segment(none, nothing, codebook.size)
+        nothing = Aggregates(none, none, pack_signs(vectors) if binary else vectors)
+        segment = build_segment(none, nothing.stored(), codebook.size)
         snapshot = Snapshot((segment,), (np.ones(0, bool),), use_idf)
         return AsmkIndex(codebook, snapshot, binary=binary)
 

@@ -54,11 +54,6 @@ class Segment:
         """Offsets, images and codes as the compiled loops take them: float16 as its bits."""
         return self.offsets, self.images, as_bits(self.codes)
 
-    def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
-        """Everything that is in it, by name."""
-        names = ("image_ids", "words", "offsets", "images", "codes")
-        return {name: getattr(self, name) for name in names}
-
     def shifted(self, offset: int) -> "Segment":
         """The same posting lists of images whose ids are higher by `offset`."""
         if offset == 0:

@@ -17,12 +17,12 @@ from retrieval_core.index.segment import Mask, Saved, Segment
 from retrieval_core.index.snapshot import Float64, Snapshot, Weights
 from retrieval_core.index.storage import (
     MANIFEST,
-    exclusive,
     map_array,
     read_description,
     sweep,
     verify_array,
     write_array,
+    writing_alone,
 )
 
 KIND = "asmk"
@@ -81,7 +81,7 @@ def write_snapshot(
     Raises:
         ConcurrentWriteError: another process writes there, or has since that state.
     """
-    with exclusive(directory):
+    with writing_alone(directory):
         if based_on is not None and based_on.uri == directory.uri:
             _require(based_on, directory)
         segments = tuple(_write_segment(directory, s) for s in snapshot.segments)

@@ -4,12 +4,10 @@ A file's name ends with a digest of its content and a file is never changed, so 
 older index never mixes the two: the JSON file is replaced last, in one step.
 """
 
-import fcntl
 import hashlib
-import os
 import re
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +16,10 @@ import numpy.typing as npt
 
 from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.errors import ArtifactError, ConcurrentWriteError
+from retrieval_core.locking import exclusive
 
 MANIFEST = "index.json"
+LOCK = ".lock-index"
 ARRAY_FILE = re.compile(r"[a-z_]+-[0-9a-f]{16}\.npy")
 
 Array = npt.NDArray[Any]
@@ -40,7 +40,7 @@ def save_arrays(
         ConcurrentWriteError: another process is writing there.
     """
     directory = ArtifactDirectory(uri)
-    with exclusive(directory):
+    with writing_alone(directory):
         files = {name: write_array(directory, name, array) for name, array in arrays.items()}
         directory.write_json(MANIFEST, {**description, "files": files})
         sweep(directory, files.values())
@@ -75,7 +75,7 @@ def read_description(directory: ArtifactDirectory, kind: str) -> dict[str, Any]:
 
 
 @contextmanager
-def exclusive(directory: ArtifactDirectory) -> Iterator[None]:
+def writing_alone(directory: ArtifactDirectory) -> Iterator[None]:
     """Keep other processes of this machine from writing the directory's index meanwhile.
 
     The lock ends with the process, however that ends; other file systems than the local disk
@@ -84,20 +84,15 @@ def exclusive(directory: ArtifactDirectory) -> Iterator[None]:
     Raises:
         ConcurrentWriteError: another process holds it.
     """
-    folder = directory.local_folder()
-    if folder is None:
-        yield
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
+
+    def refuse(_: float) -> None:
         raise ConcurrentWriteError(
             f"{directory.uri} is being written by another process; try again when it has ended"
-        ) from None
-    finally:
-        os.close(descriptor)
+        )
+
+    folder = directory.local_folder()
+    with exclusive(folder / LOCK, refuse) if folder else nullcontext():
+        yield
 
 
 def write_array(directory: ArtifactDirectory, name: str, array: Array) -> str:

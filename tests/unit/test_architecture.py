@@ -9,6 +9,7 @@ PROJECT = Path(__file__).parents[2]
 ORCHESTRATION = {"prefect", "ray", "mlflow"}
 LEVELS = {
     "errors": 0,
+    "locking": 0,
     "config": 1,
     "artifacts": 1,
     "download": 2,

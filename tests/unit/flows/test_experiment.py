@@ -3,7 +3,7 @@ import pytest
 import yaml
 from prefect.utilities.schema_tools.validation import is_valid_schema, validate
 
-from flows.experiment import flawed_configs, form_schema, offered_configs, read_experiment
+from flows.experiment import form_schema, read_configs, read_experiment
 from flows.extract import extract
 from flows.pipeline import pipeline
 from retrieval_core.config import PipelineConfig, load_config
@@ -73,7 +73,7 @@ def test_a_flow_gets_the_checked_settings(configs):
 def test_the_form_offers_the_configurations_first(configs):
     fields = form_schema()["properties"]
     assert next(iter(fields)) == "extends"
-    assert fields["extends"]["enum"] == offered_configs() == ["base", "child"]
+    assert fields["extends"]["enum"] == ["base", "child"]
 
 
 def test_the_form_of_a_deployment_is_this_schema():
@@ -144,7 +144,8 @@ def test_the_form_refuses_what_a_configuration_refuses(settings):
 def test_a_flawed_configuration_is_named_and_not_offered(configs):
     (configs / "broken.yaml").write_text("{name: broken, model: [")
     (configs / "wrong.yaml").write_text("{extends: base.yaml, asmk: {alfa: 2}}")
-    flaws = flawed_configs(configs)
+    offered, flaws = read_configs(configs)
+    assert offered == ["base", "child"]
     assert list(flaws) == ["broken.yaml", "wrong.yaml"]
     assert "broken.yaml is not YAML" in flaws["broken.yaml"]
     assert "did you mean 'alpha'?" in flaws["wrong.yaml"]

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from flows.up.health import answers
-from flows.up.lock import exclusive
+from flows.up.lock import only_one
 from flows.up.ports import check_port
 from flows.up.processes import end_all
 from flows.up.services import MARK, Options, Service, services
@@ -121,16 +121,16 @@ def test_a_second_one_is_refused_with_the_addresses_of_the_first(options):
     assert f"up already (process {os.getpid()})" in output
     assert options.prefect in output
     assert options.mlflow in output
-    with exclusive(options.root):
+    with only_one(options.root):
         pass
 
 
 _TRY = """
 from pathlib import Path
-from flows.up.lock import exclusive
+from flows.up.lock import only_one
 from retrieval_core.errors import ServiceError
 try:
-    with exclusive(Path({root!r})):
+    with only_one(Path({root!r})):
         pass
 except ServiceError as error:
     print(error)

@@ -83,9 +83,9 @@ def test_an_index_that_has_changed_since_it_was_opened_is_not_overwritten(tmp_pa
 
 def _hold(home, held, release):
     from retrieval_core.artifacts import ArtifactDirectory
-    from retrieval_core.index.storage import exclusive
+    from retrieval_core.index.storage import writing_alone
 
-    with exclusive(ArtifactDirectory(home)):
+    with writing_alone(ArtifactDirectory(home)):
         held.set()
         release.wait()
 
