@@ -1,11 +1,15 @@
-"""The visual words that are nearest to a descriptor, up to rounding: all of them are compared."""
+"""The visual words that are nearest to a descriptor: all are compared, and the best once more."""
+
+from concurrent.futures import ThreadPoolExecutor
 
 import faiss
 import numpy as np
 import torch
 
 from retrieval_core.errors import IndexInputError
+from retrieval_core.index.assignment import nearest_of
 from retrieval_core.index.inputs import Float32, Int64
+from retrieval_core.index.threads import cores
 
 BLOCK = 4096
 
@@ -29,6 +33,29 @@ def compare_all(vectors: Float32, centroids: Float32, count: int, device: str = 
     search = _Cpu(centroids) if device == "cpu" else _Gpu(centroids, device)
     for start in range(0, len(vectors), BLOCK):
         words[start : start + BLOCK] = search(vectors[start : start + BLOCK], count)
+    return words
+
+
+def compare_again(vectors: Float32, centroids: Float32, candidates: Int64, k: int) -> Int64:
+    """The nearest of some candidates, by distances without cancellation.
+
+    Args:
+        vectors: (n, d) float32.
+        centroids: (size, d) float32.
+        candidates: (n, c) words.
+        k: how many of them, at most c.
+
+    Returns:
+        (n, k) int64, nearest first, the lower word first among equally near ones.
+    """
+    words = np.empty((len(vectors), k), np.int64)
+
+    def compare(start: int) -> None:
+        part = slice(start, start + BLOCK)
+        nearest_of(vectors[part], centroids, np.sort(candidates[part], axis=1), words[part])
+
+    with ThreadPoolExecutor(cores()) as pool:
+        list(pool.map(compare, range(0, len(vectors), BLOCK)))
     return words
 
 

@@ -12,8 +12,7 @@ import numpy.typing as npt
 
 from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.errors import ArtifactError, ArtifactMismatchError, IndexInputError
-from retrieval_core.index.assignment import nearest_of
-from retrieval_core.index.candidates import compare_all, require_device
+from retrieval_core.index.candidates import compare_again, compare_all, require_device
 from retrieval_core.index.cells import Cells, has_short_products
 from retrieval_core.index.clustering import cluster, cluster_exactly
 from retrieval_core.index.inputs import Float32, Int64, check_vectors
@@ -24,6 +23,8 @@ DESCRIPTION = "codebook.json"
 # Candidates beyond k whose distances are computed again without cancellation: the fast distances
 # |x|^2 - 2xy + |y|^2 put near ties in an order that depends on the size of the batch.
 SPARE_CANDIDATES = 4
+# The same among cells, whose short floats are relative to the cell and round less.
+SPARE_OF_CELLS = 1
 # Fewer words are compared faster all at once.
 CELLS_FROM = 16_384
 # Share of descriptors that get the word that is truly nearest.
@@ -153,9 +154,7 @@ class Codebook:
         vectors = check_vectors(descriptors, self.dim)
         if not 1 <= k <= self.size:
             raise IndexInputError(f"k: expected 1 to {self.size} words, found {k}")
-        words = np.empty((len(vectors), k), np.int64)
-        nearest_of(vectors, self.centroids, np.sort(self._candidates(vectors, k), axis=1), words)
-        return words
+        return compare_again(vectors, self.centroids, self._candidates(vectors, k), k)
 
     def reaching(self, descriptors: Float32) -> "Codebook":
         """The same visual words, with the reach that suits descriptors like these.
@@ -191,12 +190,12 @@ class Codebook:
         return CodebookQuality(float(np.concatenate(errors).mean()), float(used))
 
     def _candidates(self, vectors: Float32, k: int) -> Int64:
-        count = min(k + SPARE_CANDIDATES, self.size)
         if k > 1 or not self._has_cells:
+            count = min(k + SPARE_CANDIDATES, self.size)
             return compare_all(vectors, self.centroids, count, self.device)
-        found = self._cells.nearest(vectors, count, self._reach)
+        found = self._cells.nearest(vectors, 1 + SPARE_OF_CELLS, self._reach)
         lacking = found[:, -1] < 0
-        found[lacking] = compare_all(vectors[lacking], self.centroids, count)
+        found[lacking] = compare_all(vectors[lacking], self.centroids, 1 + SPARE_OF_CELLS)
         return found
 
     @property
