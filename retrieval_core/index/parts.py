@@ -62,9 +62,7 @@ class PartSearcher:
 
     def rank(self, queries: Queries, start: int, stop: int, top_k: int) -> Candidates:
         """The best images of the part for the queries from `start` to before `stop`."""
-        block = queries.block(start, stop)
-        # `rank` asks for the length of a ranking, and an index without images has none
-        return rank(self._snapshot(), block, top_k, threads=self._cores)
+        return rank(self._snapshot(), queries.block(start, stop), top_k, threads=self._cores)
 
     def _snapshot(self) -> Snapshot:
         if self._opened is None:
