@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 
 import numpy as np
 import pytest
@@ -99,6 +100,18 @@ def test_an_actor_that_dies_is_started_again(tmp_path):
         assert_same(spread.search(QUERIES, OWNERS), expected)
 
 
+def test_an_actor_that_dies_during_a_search(tmp_path, monkeypatch):
+    monkeypatch.setattr(scattered, "CANDIDATES_AT_ONCE", 1)
+    index = built(tmp_path)
+    with ScatteredIndex(index, RayConfig(), actors=2) as spread:
+        pid = pid_of(spread)
+        death = threading.Timer(0.05, os.kill, (pid, signal.SIGKILL))
+        death.start()
+        assert_same(spread.search(QUERIES, OWNERS), index.search(QUERIES, OWNERS))
+        death.join()
+        assert pid_of(spread) != pid
+
+
 def test_a_state_that_others_have_replaced(tmp_path):
     index = built(tmp_path)
     with ScatteredIndex(index, RayConfig(), actors=2) as spread:
@@ -133,6 +146,9 @@ def test_the_actors_end_with_the_block(tmp_path):
             ray.get(actor.open.remote())
 
 
+def pid_of(spread):
+    return ray.get(spread._actors[0].__ray_call__.remote(lambda _: os.getpid()))
+
+
 def kill(spread):
-    pid = ray.get(spread._actors[0].__ray_call__.remote(lambda _: os.getpid()))
-    os.kill(pid, signal.SIGKILL)
+    os.kill(pid_of(spread), signal.SIGKILL)
