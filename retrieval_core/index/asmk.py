@@ -1,14 +1,14 @@
 """The ASMK inverted file (ICCV 2013; binary and multiple assignment as in arXiv 2007.13172)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from retrieval_core.artifacts import ArtifactDirectory
-from retrieval_core.errors import ArtifactMismatchError, IndexInputError
+from retrieval_core.errors import ArtifactError, ArtifactMismatchError, IndexInputError
 from retrieval_core.index.aggregation import Aggregates, aggregate, pack_signs
 from retrieval_core.index.codebook import Codebook
 from retrieval_core.index.inputs import (
@@ -24,9 +24,12 @@ from retrieval_core.index.ranking import Queries, Selectivity, rank
 from retrieval_core.index.segment import build_segment
 from retrieval_core.index.segment_files import Version, read_snapshot, verify_files, write_snapshot
 from retrieval_core.index.snapshot import Snapshot
+from retrieval_core.index.storage import map_array
 
 if TYPE_CHECKING:
     from retrieval_core.index.torch_search import TorchSearcher
+
+CENTROIDS = "centroids"
 
 
 class AsmkIndex:
@@ -234,12 +237,16 @@ class AsmkIndex:
         Raises:
             ConcurrentWriteError: another process writes there, or has since this was opened.
         """
-        directory = ArtifactDirectory(uri)
-        if with_codebook:
-            self.codebook.save(directory)
-        settings = {"binary": self.binary, "codebook": self.codebook.digest}
+        words = self.codebook
+        settings = {
+            "binary": self.binary,
+            "codebook": words.digest,
+            "exact": words.exact,
+            "reach": words.reach,
+        }
+        shared = {CENTROIDS: words.centroids} if with_codebook else {}
         self._snapshot, self._version = write_snapshot(
-            directory, settings, self._snapshot, self._version
+            ArtifactDirectory(uri), settings, shared, self._snapshot, self._version
         )
 
     @staticmethod
@@ -254,9 +261,11 @@ class AsmkIndex:
             ArtifactError: there is no index, or a file is missing or unreadable.
             ArtifactMismatchError: it was built with another codebook; names both digests.
         """
-        description, snapshot, version = read_snapshot(ArtifactDirectory(uri))
-        codebook = codebook or Codebook.load(uri)
-        if codebook.digest != description["codebook"]:
+        directory = ArtifactDirectory(uri)
+        description, snapshot, version = read_snapshot(directory)
+        if codebook is None:
+            codebook = _own_codebook(directory, description)
+        elif codebook.digest != description["codebook"]:
             raise ArtifactMismatchError(
                 f"{uri} was built with codebook {description['codebook']}, not with codebook "
                 f"{codebook.digest}"
@@ -290,6 +299,17 @@ class AsmkIndex:
             multiple_assignment=multiple_assignment,
             binary=self.binary,
         )
+
+
+def _own_codebook(directory: ArtifactDirectory, description: Mapping[str, Any]) -> Codebook:
+    file = description["files"].get(CENTROIDS)
+    if file is None:
+        raise ArtifactError(
+            f"{directory.uri} was saved without its codebook, {description['codebook']}: open it "
+            "with that"
+        )
+    centroids = map_array(directory, file)
+    return Codebook(centroids, exact=description["exact"], reach=description["reach"])
 
 
 def _small_merged(snapshot: Snapshot) -> Snapshot:

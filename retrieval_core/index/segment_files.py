@@ -17,6 +17,7 @@ from retrieval_core.index.segment import Mask, Saved, Segment
 from retrieval_core.index.snapshot import Float64, Snapshot, Weights
 from retrieval_core.index.storage import (
     MANIFEST,
+    Array,
     map_array,
     read_description,
     sweep,
@@ -64,6 +65,7 @@ def read_snapshot(
 def write_snapshot(
     directory: ArtifactDirectory,
     settings: Mapping[str, Any],
+    shared: Mapping[str, Array],
     snapshot: Snapshot,
     based_on: Version | None,
 ) -> tuple[Snapshot, Version]:
@@ -72,6 +74,7 @@ def write_snapshot(
     Args:
         directory: of the index.
         settings: plain values for `index.json`.
+        shared: arrays of the whole index, by name.
         snapshot: to write.
         based_on: state that the snapshot was made from; None replaces whatever is there.
 
@@ -86,7 +89,8 @@ def write_snapshot(
             _require(based_on, directory)
         segments = tuple(_write_segment(directory, s) for s in snapshot.segments)
         snapshot = replace(snapshot, segments=segments)
-        description = _describe(directory, settings, snapshot)
+        files = {name: write_array(directory, name, array) for name, array in shared.items()}
+        description = _describe(directory, settings, files, snapshot)
         directory.write_json(MANIFEST, description)
         sweep(directory, _files(description))
         return snapshot, _version(directory)
@@ -143,7 +147,10 @@ def _write_segment(directory: ArtifactDirectory, segment: Segment) -> Segment:
 
 
 def _describe(
-    directory: ArtifactDirectory, settings: Mapping[str, Any], snapshot: Snapshot
+    directory: ArtifactDirectory,
+    settings: Mapping[str, Any],
+    shared: Mapping[str, str],
+    snapshot: Snapshot,
 ) -> dict[str, Any]:
     segments = []
     weights = snapshot.weights
@@ -157,7 +164,9 @@ def _describe(
         if snapshot.use_idf:
             files["norms"] = write_array(directory, "norms", norms)
         segments.append({"images": len(segment), "postings": len(segment.images), "files": files})
-    files = {"idf": write_array(directory, "idf", weights.idf)} if snapshot.use_idf else {}
+    files = dict(shared)
+    if snapshot.use_idf:
+        files["idf"] = write_array(directory, "idf", weights.idf)
     return {
         "kind": KIND,
         **settings,

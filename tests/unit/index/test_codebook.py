@@ -87,7 +87,7 @@ def test_assignment_refuses_other_dimensions_and_impossible_k(draw):
 
 @pytest.mark.skipif(faiss.get_num_gpus() > 0, reason="faiss sees a GPU")
 def test_training_on_a_missing_gpu_is_refused(draw):
-    with pytest.raises(IndexInputError, match="'cuda', but faiss sees no GPU"):
+    with pytest.raises(IndexInputError, match="'cuda', but torch sees no such GPU"):
         Codebook.train(draw(9), 2, device="cuda")
 
 
