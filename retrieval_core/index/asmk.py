@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,9 @@ from retrieval_core.index.segment import build_segment
 from retrieval_core.index.segment_files import Version, read_snapshot, verify_files, write_snapshot
 from retrieval_core.index.snapshot import Snapshot
 from retrieval_core.index.storage import map_array
+
+if TYPE_CHECKING:
+    from retrieval_core.index.torch_search import TorchSearcher
 
 CENTROIDS = "centroids"
 
@@ -50,6 +53,7 @@ class AsmkIndex:
         self.binary = binary
         self._snapshot = snapshot
         self._version = version
+        self._searcher: TorchSearcher | None = None
 
     @staticmethod
     def create(codebook: Codebook, *, binary: bool = True, use_idf: bool = False) -> "AsmkIndex":
@@ -159,6 +163,7 @@ class AsmkIndex:
         alpha: float = 3.0,
         threshold: float = 0.0,
         queries: int | None = None,
+        device: str = "cpu",
     ) -> tuple[Int64, Float32]:
         """Rank the database for each query image.
 
@@ -171,6 +176,8 @@ class AsmkIndex:
             threshold: similarities of words below it count nothing, -1 to 1.
             queries: Q, for queries at the end that have no descriptors; default: the highest
                 `image_index` + 1.
+            device: "cpu", or "cuda" where there is a GPU; the posting lists are copied there with
+                the first search after a change: 20 bytes per posting with 128-bit codes.
 
         Returns:
             Ids (Q, k) int64 and scores (Q, k) float32, best first, the lower id first among equal
@@ -178,11 +185,12 @@ class AsmkIndex:
             common word scores 0.
 
         Raises:
-            IndexInputError: unusable descriptors or settings.
+            IndexInputError: unusable descriptors or settings, or no such device.
         """
         snapshot = self._snapshot
         check_top_k(top_k, len(snapshot))
         selectivity = Selectivity(alpha, threshold)
+        searcher = None if device == "cpu" else self._searcher_on(device, snapshot)
         asked = self.aggregate_queries(
             descriptors,
             image_index,
@@ -190,7 +198,7 @@ class AsmkIndex:
             selectivity=selectivity,
             queries=queries,
         )
-        return rank(snapshot, asked, top_k)
+        return searcher.rank(asked, top_k) if searcher else rank(snapshot, asked, top_k)
 
     def aggregate_queries(
         self,
@@ -272,6 +280,16 @@ class AsmkIndex:
             ArtifactError: a file is missing, unreadable or altered; names it.
         """
         verify_files(ArtifactDirectory(uri))
+
+    def _searcher_on(self, name: str, snapshot: Snapshot) -> "TorchSearcher":
+        # here, for torch takes seconds to load and a search on the CPU does without
+        from retrieval_core.index.torch_search import TorchSearcher, torch_device
+
+        device, searcher = torch_device(name), self._searcher
+        if searcher is None or searcher.snapshot is not snapshot or searcher.device != device:
+            self._searcher = searcher = None  # never two copies on the device
+            self._searcher = searcher = TorchSearcher(snapshot, device)
+        return searcher
 
     def _aggregate(self, vectors: Float32, index: Int64, multiple_assignment: int) -> Aggregates:
         return aggregate(

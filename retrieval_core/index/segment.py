@@ -15,10 +15,17 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Saved:
-    """Where a segment was written: file names, by array, in a directory."""
+    """Where a segment was written: file names, by array, in a directory.
+
+    Attributes:
+        uri: the directory.
+        files: by array.
+        offset: the segment's image ids are higher by it than those in the file.
+    """
 
     uri: str
     files: Mapping[str, str]
+    offset: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +65,8 @@ class Segment:
         """The same posting lists of images whose ids are higher by `offset`."""
         if offset == 0:
             return self
-        return replace(self, image_ids=self.image_ids + offset, saved=None)
+        saved = self.saved and replace(self.saved, offset=self.saved.offset + offset)
+        return replace(self, image_ids=self.image_ids + offset, saved=saved)
 
     def find(self, image_ids: Int64) -> Int64:
         """(m,) int64 positions of these ids, -1 where absent."""

@@ -96,6 +96,26 @@ def write_snapshot(
         return snapshot, _version(directory)
 
 
+def open_segment(saved: Saved) -> Segment:
+    """Map the files of a segment into memory, whatever the index has become since.
+
+    Raises:
+        ConcurrentWriteError: a file was deleted, as those are that a later state does not name.
+        ArtifactError: a file is truncated or not what it should be.
+    """
+    directory = ArtifactDirectory(saved.uri)
+    for file in saved.files.values():
+        if not directory.exists(file):
+            raise ConcurrentWriteError(
+                f"{saved.uri} was changed since it was opened and has no file {file!r} any more; "
+                "open it again"
+            )
+    arrays = {name: map_array(directory, file) for name, file in saved.files.items()}
+    segment = Segment(**arrays, saved=replace(saved, offset=0))
+    _check(segment)
+    return segment.shifted(saved.offset)
+
+
 def verify_files(directory: ArtifactDirectory) -> None:
     """Read every file of an index and compare it with its digest.
 
@@ -119,7 +139,8 @@ def _require(expected: Version, directory: ArtifactDirectory) -> None:
 
 
 def _write_segment(directory: ArtifactDirectory, segment: Segment) -> Segment:
-    if segment.saved is not None and segment.saved.uri == directory.uri:
+    saved = segment.saved
+    if saved is not None and saved.uri == directory.uri and saved.offset == 0:
         return segment
     files = {n: write_array(directory, n, getattr(segment, n)) for n in SEGMENT_ARRAYS}
     return replace(segment, saved=Saved(directory.uri, files))
