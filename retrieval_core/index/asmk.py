@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.errors import ArtifactError, ArtifactMismatchError, IndexInputError
 from retrieval_core.index.aggregation import Aggregates, aggregate, pack_signs
 from retrieval_core.index.codebook import Codebook
+from retrieval_core.index.device import torch_device
 from retrieval_core.index.inputs import (
     Float32,
     Int64,
@@ -25,9 +26,7 @@ from retrieval_core.index.segment import build_segment
 from retrieval_core.index.segment_files import Version, read_snapshot, verify_files, write_snapshot
 from retrieval_core.index.snapshot import Snapshot
 from retrieval_core.index.storage import map_array
-
-if TYPE_CHECKING:
-    from retrieval_core.index.torch_search import TorchSearcher
+from retrieval_core.index.torch_search import TorchSearcher
 
 CENTROIDS = "centroids"
 
@@ -281,10 +280,7 @@ class AsmkIndex:
         """
         verify_files(ArtifactDirectory(uri))
 
-    def _searcher_on(self, name: str, snapshot: Snapshot) -> "TorchSearcher":
-        # here, for torch takes seconds to load and a search on the CPU does without
-        from retrieval_core.index.torch_search import TorchSearcher, torch_device
-
+    def _searcher_on(self, name: str, snapshot: Snapshot) -> TorchSearcher:
         device, searcher = torch_device(name), self._searcher
         if searcher is None or searcher.snapshot is not snapshot or searcher.device != device:
             self._searcher = searcher = None  # never two copies on the device

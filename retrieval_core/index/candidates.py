@@ -6,8 +6,8 @@ import faiss
 import numpy as np
 import torch
 
-from retrieval_core.errors import IndexInputError
 from retrieval_core.index.assignment import nearest_of
+from retrieval_core.index.device import torch_device
 from retrieval_core.index.inputs import Float32, Int64
 from retrieval_core.index.threads import cores
 
@@ -59,16 +59,6 @@ def compare_again(vectors: Float32, centroids: Float32, candidates: Int64, k: in
     return words
 
 
-def require_device(device: str) -> None:
-    """Refuse a device that is not there.
-
-    Raises:
-        IndexInputError: it is neither the CPU nor a GPU that torch sees.
-    """
-    if device != "cpu" and not (device.startswith("cuda") and torch.cuda.is_available()):
-        raise IndexInputError(f"device: {device!r}, but torch sees no such GPU")
-
-
 class _Cpu:
     def __init__(self, centroids: Float32) -> None:
         self._centroids = centroids
@@ -80,8 +70,7 @@ class _Cpu:
 
 class _Gpu:
     def __init__(self, centroids: Float32, device: str) -> None:
-        require_device(device)
-        self._centroids = torch.from_numpy(centroids).to(device)
+        self._centroids = torch.from_numpy(centroids).to(torch_device(device))
         self._halves = self._centroids.square().sum(dim=1) / 2
 
     def __call__(self, vectors: Float32, count: int) -> Int64:

@@ -12,9 +12,10 @@ import numpy.typing as npt
 
 from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.errors import ArtifactError, ArtifactMismatchError, IndexInputError
-from retrieval_core.index.candidates import compare_again, compare_all, require_device
+from retrieval_core.index.candidates import compare_again, compare_all
 from retrieval_core.index.cells import Cells, has_short_products
 from retrieval_core.index.clustering import cluster, cluster_exactly
+from retrieval_core.index.device import torch_device
 from retrieval_core.index.inputs import Float32, Int64, check_vectors
 
 CENTROIDS = "centroids.npy"
@@ -73,7 +74,7 @@ class Codebook:
             raise IndexInputError(f"centroids: expected (size, d), found {shape}")
         checked = check_vectors(self.centroids, shape[1], "centroids")
         object.__setattr__(self, "centroids", checked)
-        require_device(self.device)
+        torch_device(self.device)
 
     @property
     def size(self) -> int:
@@ -120,7 +121,7 @@ class Codebook:
         vectors = check_vectors(descriptors, shape[-1] if shape else 0)
         if size < 1 or len(vectors) < size:
             raise IndexInputError(f"cannot cluster {len(vectors)} descriptors into {size} words")
-        require_device(device)
+        torch_device(device)
         sample = _sample(vectors, seed)
 
         def book(centroids: Float32) -> Codebook:

@@ -15,7 +15,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from retrieval_core.errors import IndexInputError
 from retrieval_core.index.device_scoring import best_first, contributions, normalise
 from retrieval_core.index.inputs import Int64
 from retrieval_core.index.ranking import Candidates, Queries, join
@@ -28,25 +27,6 @@ BYTES_PER_SCORE = 64
 # what a posting takes while it is scored: its indices, and its code and the query's, five times
 BYTES_PER_POSTING = 96
 CODES_PER_POSTING = 5
-
-
-def torch_device(name: str) -> torch.device:
-    """The device of this name.
-
-    Raises:
-        IndexInputError: it is neither "cpu" nor a GPU that torch sees.
-    """
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise IndexInputError(f'device: expected "cpu" or "cuda", found {name!r}') from None
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise IndexInputError(
-            f"device: {name!r}, but torch sees {torch.cuda.device_count()} GPUs here"
-        )
-    if device.type not in ("cpu", "cuda"):
-        raise IndexInputError(f'device: expected "cpu" or "cuda", found {name!r}')
-    return device
 
 
 @dataclass(frozen=True, eq=False)
