@@ -24,7 +24,7 @@ from retrieval_core.index.threads import cores
 
 Products = npt.NDArray[Any]
 
-WORDS_PER_CELL = 128
+WORDS_PER_CELL = 256
 CLUSTERING_ROUNDS = 5
 BLOCK = 32_768
 # The library compiles a kernel for each shape of a product that it meets: let there be few.

@@ -32,6 +32,7 @@ def centroids(descriptors):
 @pytest.fixture(autouse=True)
 def _small_codebooks_have_cells(monkeypatch):
     monkeypatch.setattr(codebooks, "CELLS_FROM", 1_000)
+    monkeypatch.setattr("retrieval_core.index.cells.WORDS_PER_CELL", 32)
 
 
 def _nearest(descriptors, centroids):
