@@ -1,6 +1,8 @@
 """The whole experiment: one YAML file, one form in the browser, one object in code."""
 
-from pydantic import Field, model_validator
+from typing import Annotated, Any
+
+from pydantic import Field, ValidatorFunctionWrapHandler, field_validator, model_validator
 
 from retrieval_core.config.base import Config
 from retrieval_core.config.dataset import DatasetConfig
@@ -21,8 +23,10 @@ class PipelineConfig(Config):
     )
     seed: int = Field(0, ge=0, le=2**31 - 1, description="of every stage that draws at random")
     dataset: DatasetConfig = Field(DatasetConfig(), description="its test split is scored")
-    distractors: DatasetConfig | None = Field(
-        None, description="images added to the searched database, never a right answer"
+    distractors: DatasetConfig | Annotated[str, Field(min_length=1)] | None = Field(
+        None,
+        description="images added to the searched database, never a right answer; or the directory "
+        "of their index, or its name in the work directory, that `retrieval distractors` built",
     )
     model: ModelConfig = Field(ModelConfig())
     training: TrainingConfig = Field(TrainingConfig())
@@ -32,6 +36,12 @@ class PipelineConfig(Config):
     evaluation: EvaluationConfig = Field(EvaluationConfig())
     protocol: ProtocolConfig = Field(ProtocolConfig())
     runtime: RuntimeConfig = Field(RuntimeConfig())
+
+    @field_validator("distractors", mode="wrap")
+    @classmethod
+    def _settings_are_a_dataset(cls, value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+        # else a mistake in them would be told twice, once as no text
+        return DatasetConfig.model_validate(value) if isinstance(value, dict) else check(value)
 
     @model_validator(mode="after")
     def _loss_fits_method(self) -> "PipelineConfig":
