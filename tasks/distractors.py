@@ -58,7 +58,7 @@ def require_fitting(index: ArtifactRef, distractors: ArtifactRef) -> None:
     if "codebook" in own.inputs:
         added.require_input("codebook", own.input("codebook"))
     both = f"{index.kind} {index.key} and distractors {distractors.key}"
-    if other.input("dataset").key == extracted.input("dataset").key:
+    if _content(extracted) == _content(other):
         raise ArtifactMismatchError(f"{both} are of the same images: right answers would be wrong")
     settings = [(own.config, added.config), (_extraction(extracted), _extraction(other))]
     for expected, found in settings:
@@ -68,7 +68,7 @@ def require_fitting(index: ArtifactRef, distractors: ArtifactRef) -> None:
 
 
 def _named(reference: str, workdir: str) -> ArtifactRef:
-    place = reference if "://" in reference else str(Path(reference).expanduser().absolute())
+    place = reference if "://" in reference else str(Path(reference).expanduser().resolve())
     places = (place, f"{workdir}/artifacts/{reference}")
     found = next((uri for uri in places if ArtifactDirectory(uri).exists(MANIFEST)), None)
     if found is None:
@@ -100,6 +100,11 @@ def _beside(kind: str, named: ArtifactRef, config: PipelineConfig) -> ArtifactRe
         raise ArtifactError(f"{store.uri} has no {kind} of the same features, {features.key}")
     wanted = config.asmk.model_dump(include={"binary", "use_idf"})
     return store.address(max(found, key=lambda m: (m.config == wanted, m.version)))
+
+
+def _content(features: Manifest) -> str:
+    """Digest of the dataset that was extracted."""
+    return load_manifest(features.input("dataset").uri).notes["digest"]
 
 
 def _extraction(features: Manifest) -> dict[str, Any]:

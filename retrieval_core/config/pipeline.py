@@ -2,7 +2,13 @@
 
 from typing import Annotated, Any
 
-from pydantic import Field, ValidatorFunctionWrapHandler, field_validator, model_validator
+from pydantic import (
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 
 from retrieval_core.config.base import Config
 from retrieval_core.config.dataset import DatasetConfig
@@ -39,9 +45,16 @@ class PipelineConfig(Config):
 
     @field_validator("distractors", mode="wrap")
     @classmethod
-    def _settings_are_a_dataset(cls, value: Any, check: ValidatorFunctionWrapHandler) -> Any:
-        # else a mistake in them would be told twice, once as no text
-        return DatasetConfig.model_validate(value) if isinstance(value, dict) else check(value)
+    def _dataset_or_index(cls, value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+        # else a mistake in a dataset would be told twice, once as if it were a text
+        if isinstance(value, dict):
+            return DatasetConfig.model_validate(value)
+        try:
+            return check(value)
+        except ValidationError:
+            raise ValueError(
+                f"expected a dataset, or the directory or name of an index, not {value!r}"
+            ) from None
 
     @model_validator(mode="after")
     def _loss_fits_method(self) -> "PipelineConfig":
