@@ -9,8 +9,8 @@ from retrieval_core.artifacts import ArtifactRef, load_manifest
 from retrieval_core.config import AsmkConfig
 from retrieval_core.data.catalogue import Catalogue
 from retrieval_core.features.store import FeatureStore
-from retrieval_core.index import Codebook, VectorIndex
-from retrieval_core.index.build import Aggregation
+from retrieval_core.index import Codebook
+from retrieval_core.index.build import Aggregation, save_vectors
 from retrieval_core.index.storage import MANIFEST
 from tasks.context import RunContext
 from tasks.lineage import require_words_of, training_of
@@ -64,11 +64,10 @@ def index_global(context: RunContext, features: ArtifactRef) -> State[ArtifactRe
     )
 
     def build(run: StageRun) -> Outcome:
-        ids, vectors = FeatureStore(features.uri).global_descriptors(_database_ids(features))
-        index = VectorIndex.create(vectors.shape[1])
-        index.add(ids, vectors)
-        index.save(run.directory.uri)
-        return Outcome(counts={"images": len(ids), "dimensions": vectors.shape[1]})
+        scratch = f"{PARTS}/vectors"
+        index = save_vectors(features.uri, _database_ids(features), run.directory, scratch)
+        run.directory.remove(PARTS)
+        return Outcome(counts={"images": len(index), "dimensions": index.dim})
 
     return run_stage(context, stage, build)
 

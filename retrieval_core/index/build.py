@@ -1,14 +1,18 @@
-"""An inverted file of extracted images, built in one process or merged from saved parts."""
+"""Indexes of extracted images; of any number of them, only a part is in memory."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.features.shards import postings_name
 from retrieval_core.features.store import FeatureStore
 from retrieval_core.index.asmk import AsmkIndex
 from retrieval_core.index.codebook import Codebook
 from retrieval_core.index.inputs import Int64
 from retrieval_core.index.snapshot import Snapshot
+from retrieval_core.index.vector import VectorIndex
 
 # every part that is open holds a few files open
 OPENED_AT_ONCE = 64
@@ -120,3 +124,37 @@ class Aggregation:
 
     def _empty(self, codebook: Codebook) -> AsmkIndex:
         return AsmkIndex.create(codebook, binary=self.binary, use_idf=self.use_idf)
+
+
+def save_vectors(
+    features: str, image_ids: Int64, target: ArtifactDirectory, scratch: str
+) -> VectorIndex:
+    """Save the vector index of extracted images, a shard of descriptors in memory at a time.
+
+    Args:
+        features: directory of the extraction.
+        image_ids: (N,) int64, those to index.
+        target: directory of the index; what is there is replaced.
+        scratch: file in it that may be deleted afterwards.
+
+    Raises:
+        ArtifactError: a shard is missing or damaged.
+        StorageError: the disk is full.
+    """
+    shards = FeatureStore(features).global_shards(image_ids)
+    first_ids, first = next(shards)
+    found = [first_ids]
+    with target.writing(scratch) as path:
+        # the file's name tells its content, which is known at the end only
+        rows = np.memmap(path, np.float32, "w+", shape=(len(image_ids), first.shape[1]))
+        rows[: len(first)] = first
+        done = len(first)
+        for ids, vectors in shards:
+            rows[done : done + len(ids)] = vectors
+            found.append(ids)
+            done += len(ids)
+        rows.flush()
+    rows = np.memmap(target.local(scratch), np.float32, "r", shape=rows.shape)
+    index = VectorIndex(np.concatenate(found), rows[:done])
+    index.save(target.uri)
+    return index

@@ -108,11 +108,10 @@ def test_it_is_searched_by_reference_like_the_dataset_itself(interrupted, publis
         np.testing.assert_array_equal(ranking, expected[label])
 
 
-def test_references_that_do_not_fit_are_refused(interrupted):
+def test_a_reference_that_is_not_there_is_refused_before_any_work(interrupted):
     workdir, *_ = interrupted
     before = written(workdir, "*")
-    absent = workdir.start("run", str(CONFIG), *SMALL, "distractors=asmk-absent").wait(2)
-    assert "ConfigError" in absent and "asmk-absent" in absent
-    two = workdir.start("run", str(CONFIG), *SMALL, "training.epochs=1", "distractors=x").wait(2)
-    assert "retrieval evaluate" in two
+    refused = workdir.start("run", str(CONFIG), *SMALL, "distractors=asmk-absent").wait(2)
+    assert "ConfigError" in refused
+    assert "asmk-absent" in refused
     assert written(workdir, "*") == before

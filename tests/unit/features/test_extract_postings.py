@@ -9,7 +9,7 @@ import pytest
 from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.errors import ArtifactError, ArtifactMismatchError, IndexInputError
 from retrieval_core.features import FeatureStore, extract_shard, is_done, plan_shards
-from retrieval_core.index import AsmkIndex, Codebook, build
+from retrieval_core.index import AsmkIndex, Codebook, VectorIndex, build
 from retrieval_core.index.build import Aggregation
 from retrieval_core.index.extraction import open_postings
 
@@ -139,3 +139,18 @@ def test_a_large_index_is_merged_a_segment_at_a_time(extract, rows, tmp_path, mo
         np.testing.assert_array_equal(index.image_ids, whole.image_ids)
         for found, right in zip(index.search(asked, queries), expected, strict=True):
             np.testing.assert_array_equal(found, right)
+
+
+def test_vectors_are_written_a_shard_at_a_time(extract, tmp_path):
+    directory, *_ = extract("stored")
+    ids, vectors = FeatureStore(directory.uri).global_descriptors()
+    target = ArtifactDirectory(tmp_path / "streamed")
+    # an excluded image is asked for, too, one that is there is not
+    asked = np.append(ids[1:], [20])
+    index = build.save_vectors(directory.uri, asked, target, "parts/rows")
+    target.remove("parts")
+    expected = VectorIndex.create(vectors.shape[1])
+    expected.add(ids[1:], vectors[1:])
+    expected.save(tmp_path / "once")
+    assert target.names() == ArtifactDirectory(tmp_path / "once").names()
+    np.testing.assert_array_equal(index.vectors, vectors[1:])
