@@ -70,7 +70,7 @@ def require_fitting(index: ArtifactRef, distractors: ArtifactRef) -> None:
 def _named(reference: str, workdir: str) -> ArtifactRef:
     place = reference if "://" in reference else str(Path(reference).expanduser().resolve())
     places = (place, f"{workdir}/artifacts/{reference}")
-    found = next((uri for uri in places if ArtifactDirectory(uri).exists(MANIFEST)), None)
+    found = next((uri for uri in places if _is_artifact(uri)), None)
     if found is None:
         raise ConfigError(
             f"distractors: there is no index at {places[0]}, nor at {places[1]}; "
@@ -80,6 +80,13 @@ def _named(reference: str, workdir: str) -> ArtifactRef:
     if manifest.kind not in KINDS.values():
         raise ConfigError(f"distractors: {found} is of kind {manifest.kind!r}, not an index")
     return ArtifactRef(manifest.kind, manifest.key, found.rstrip("/"))
+
+
+def _is_artifact(uri: str) -> bool:
+    try:
+        return ArtifactDirectory(uri).exists(MANIFEST)
+    except (ValueError, ImportError, OSError) as error:  # no such protocol, no answer
+        raise ConfigError(f"distractors: {uri} cannot be looked at: {error}") from None
 
 
 def _of_kind(kind: str, named: ArtifactRef, config: PipelineConfig) -> ArtifactRef:

@@ -76,6 +76,8 @@ def test_what_is_no_index_is_named(features, store, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigError, match=r"no index at"):
         find(str(tmp_path / "empty"), tmp_path)
+    with pytest.raises(ConfigError, match="cannot be looked at: Protocol not known: nowhere"):
+        find("nowhere://index", tmp_path)
 
 
 def test_an_index_whose_images_are_gone_is_refused(asmk, vectors, features, store, tmp_path):
