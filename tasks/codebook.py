@@ -11,7 +11,9 @@ from tasks.context import RunContext
 from tasks.lineage import training_of
 from tasks.stage import STAGE_OPTIONS, Outcome, Stage, StageRun, run_stage
 
-VERSION = 1
+VERSION = 2
+# what extraction does not take
+OWN = {"size", "iterations", "exact", "descriptors_per_word"}
 
 
 @task(name="codebook", tags=["index"], **STAGE_OPTIONS)
@@ -25,15 +27,26 @@ def build_codebook(
         kind="codebook",
         label=f"{of_features.label}-k{config.size}",
         version=VERSION,
-        config={"size": config.size, "iterations": config.iterations, "seed": seed},
+        config={**config.model_dump(include=OWN), "seed": seed},
         inputs={"features": features},
     )
 
     def build(run: StageRun) -> Outcome:
-        total = of_features.counts["local_descriptors"]
-        descriptors = FeatureStore(features.uri).sample_local(total, seed)
-        codebook = Codebook.train(descriptors, config.size, seed=seed, iterations=config.iterations)
+        limit = config.size * config.descriptors_per_word
+        descriptors = FeatureStore(features.uri).sample_local(limit, seed)
+        codebook = Codebook.train(
+            descriptors,
+            config.size,
+            seed=seed,
+            iterations=config.iterations,
+            exact=config.exact,
+            progress=run.progress,
+        )
         codebook.save(run.directory)
-        return Outcome(counts={"words": config.size, "descriptors": len(descriptors)})
+        quality = codebook.quality(descriptors)
+        return Outcome(
+            counts={"words": config.size, "descriptors": len(descriptors)},
+            metrics={"quantisation_error": quality.error, "words_used": quality.used},
+        )
 
     return run_stage(context, stage, build)

@@ -11,11 +11,21 @@ class CodebookConfig(Config):
 
     size: int = Field(65_536, ge=2, description="number of visual words")
     iterations: int = Field(10, ge=1, le=1000, description="rounds of k-means")
+    exact: bool = Field(
+        False,
+        description="compare descriptors with every visual word; false: of 16,384 words or more "
+        "only with those nearby, which finds the nearest for 99 % of the descriptors",
+    )
     images: int = Field(20_000, ge=1, description="training images whose descriptors are clustered")
     scales: tuple[Scale, ...] = Field(
         (1.0,), min_length=1, description="of those descriptors; factors of image_size"
     )
     max_features: int = Field(1_000, ge=1, description="strongest descriptors of each")
+    descriptors_per_word: int = Field(
+        256,
+        ge=1,
+        description="of these descriptors, clustered per visual word at most; drawn at random",
+    )
 
 
 class AsmkConfig(Config):

@@ -1,6 +1,6 @@
 """Local descriptors of an image become one code per visual word (ASMK, ICCV 2013)."""
 
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,10 +10,13 @@ import numpy.typing as npt
 from retrieval_core.index.codebook import Codebook
 from retrieval_core.index.inputs import Float32, Int64
 from retrieval_core.index.kernels import sum_residuals
+from retrieval_core.index.threads import cores
 
 Codes = npt.NDArray[Any]
 
-BLOCK = 65_536
+FIELDS = ("images", "words", "codes")
+# descriptors that are aggregated at a time
+BLOCK = 32_768
 
 
 @dataclass(frozen=True)
@@ -45,10 +48,7 @@ def aggregate(
     multiple_assignment: int,
     binary: bool,
 ) -> Aggregates:
-    """Sum residuals per image and visual word, then keep their signs or their direction.
-
-    A descriptor's residual is taken to each of its `multiple_assignment` nearest centroids and
-    counts for that word (ASMK and, of signs, ASMK* of ICCV 2013).
+    """Assign descriptors to visual words, then `aggregate_assigned`.
 
     Args:
         codebook: visual words.
@@ -57,20 +57,40 @@ def aggregate(
         multiple_assignment: words per descriptor; a smaller codebook's size where it is less.
         binary: signs, else unit vectors.
     """
-    assigned = codebook.assign(descriptors, min(multiple_assignment, codebook.size))
-    words, images = assigned.ravel(), np.repeat(image_index, assigned.shape[1])
-    order = np.lexsort((words, images))
-    words, images = words[order], images[order]
-    firsts = np.flatnonzero(_changes(images) | _changes(words))
-    starts = np.append(firsts, len(order))
-    rows = order // assigned.shape[1]
-    words = words[firsts]
+    words = codebook.assign(descriptors, min(multiple_assignment, codebook.size))
+    return aggregate_assigned(codebook.centroids, descriptors, image_index, words, binary=binary)
+
+
+def aggregate_assigned(
+    centroids: Float32, descriptors: Float32, image_index: Int64, assigned: Int64, *, binary: bool
+) -> Aggregates:
+    """Sum residuals per image and visual word, then keep their signs or their direction.
+
+    A descriptor's residual is taken to each of its words and counts for that word (ASMK and, of
+    signs, ASMK* of ICCV 2013).
+
+    Args:
+        centroids: (size, d) float32.
+        descriptors: (n, d) float32.
+        image_index: (n,) int64.
+        assigned: (n, k) int64, the words of each.
+        binary: signs, else unit vectors.
+    """
+    by_image = np.argsort(image_index, kind="stable")
     encode = pack_signs if binary else _normalise
-    codes = [
-        encode(sum_residuals(descriptors, codebook.centroids, rows, words[a:b], starts[a : b + 1]))
-        for a, b in _blocks(len(words))
-    ]
-    return Aggregates(images[firsts], words, np.concatenate(codes))
+
+    def part(rows: Int64) -> Aggregates:
+        images, words = image_index[rows].repeat(assigned.shape[1]), assigned[rows].ravel()
+        order = np.argsort(images * len(centroids) + words, kind="stable")
+        images, words = images[order], words[order]
+        firsts = np.flatnonzero(_changes(images) | _changes(words))
+        starts, own = np.append(firsts, len(order)), rows[order // assigned.shape[1]]
+        sums = sum_residuals(descriptors, centroids, own, words[firsts], starts)
+        return Aggregates(images[firsts], words[firsts], encode(sums))
+
+    with ThreadPoolExecutor(cores()) as pool:
+        parts = list(pool.map(part, _whole_images(by_image, image_index)))
+    return Aggregates(*(np.concatenate([getattr(p, name) for p in parts]) for name in FIELDS))
 
 
 def pack_signs(vectors: Float32) -> npt.NDArray[np.uint64]:
@@ -98,6 +118,8 @@ def _changes(values: Int64) -> npt.NDArray[np.bool_]:
     return np.append(True, values[1:] != values[:-1])[: len(values)]
 
 
-def _blocks(count: int) -> Iterator[tuple[int, int]]:
-    for start in range(0, max(count, 1), BLOCK):
-        yield start, min(start + BLOCK, count)
+def _whole_images(by_image: Int64, image_index: Int64) -> list[Int64]:
+    """Rows of some images each, at least `BLOCK` but for the last."""
+    ends = np.flatnonzero(_changes(image_index[by_image]))
+    places = np.searchsorted(ends, np.arange(BLOCK, len(by_image), BLOCK))
+    return np.split(by_image, np.unique(ends[places[places < len(ends)]]))

@@ -1,15 +1,17 @@
 """The ASMK inverted file (ICCV 2013; binary and multiple assignment as in arXiv 2007.13172)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from retrieval_core.artifacts import ArtifactDirectory
-from retrieval_core.errors import ArtifactMismatchError, IndexInputError
+from retrieval_core.errors import ArtifactError, ArtifactMismatchError, IndexInputError
 from retrieval_core.index.aggregation import Aggregates, aggregate, pack_signs
 from retrieval_core.index.codebook import Codebook
+from retrieval_core.index.device import torch_device
 from retrieval_core.index.inputs import (
     Float32,
     Int64,
@@ -23,6 +25,10 @@ from retrieval_core.index.ranking import Queries, Selectivity, rank
 from retrieval_core.index.segment import build_segment
 from retrieval_core.index.segment_files import Version, read_snapshot, verify_files, write_snapshot
 from retrieval_core.index.snapshot import Snapshot
+from retrieval_core.index.storage import map_array
+from retrieval_core.index.torch_search import TorchSearcher
+
+CENTROIDS = "centroids"
 
 
 class AsmkIndex:
@@ -46,6 +52,7 @@ class AsmkIndex:
         self.binary = binary
         self._snapshot = snapshot
         self._version = version
+        self._searcher: TorchSearcher | None = None
 
     @staticmethod
     def create(codebook: Codebook, *, binary: bool = True, use_idf: bool = False) -> "AsmkIndex":
@@ -155,6 +162,7 @@ class AsmkIndex:
         alpha: float = 3.0,
         threshold: float = 0.0,
         queries: int | None = None,
+        device: str = "cpu",
     ) -> tuple[Int64, Float32]:
         """Rank the database for each query image.
 
@@ -167,6 +175,8 @@ class AsmkIndex:
             threshold: similarities of words below it count nothing, -1 to 1.
             queries: Q, for queries at the end that have no descriptors; default: the highest
                 `image_index` + 1.
+            device: "cpu", or "cuda" where there is a GPU; the posting lists are copied there with
+                the first search after a change: 20 bytes per posting with 128-bit codes.
 
         Returns:
             Ids (Q, k) int64 and scores (Q, k) float32, best first, the lower id first among equal
@@ -174,11 +184,12 @@ class AsmkIndex:
             common word scores 0.
 
         Raises:
-            IndexInputError: unusable descriptors or settings.
+            IndexInputError: unusable descriptors or settings, or no such device.
         """
         snapshot = self._snapshot
         check_top_k(top_k, len(snapshot))
         selectivity = Selectivity(alpha, threshold)
+        searcher = None if device == "cpu" else self._searcher_on(device, snapshot)
         asked = self.aggregate_queries(
             descriptors,
             image_index,
@@ -186,7 +197,7 @@ class AsmkIndex:
             selectivity=selectivity,
             queries=queries,
         )
-        return rank(snapshot, asked, top_k)
+        return searcher.rank(asked, top_k) if searcher else rank(snapshot, asked, top_k)
 
     def aggregate_queries(
         self,
@@ -225,12 +236,16 @@ class AsmkIndex:
         Raises:
             ConcurrentWriteError: another process writes there, or has since this was opened.
         """
-        directory = ArtifactDirectory(uri)
-        if with_codebook:
-            self.codebook.save(directory)
-        settings = {"binary": self.binary, "codebook": self.codebook.digest}
+        words = self.codebook
+        settings = {
+            "binary": self.binary,
+            "codebook": words.digest,
+            "exact": words.exact,
+            "reach": words.reach,
+        }
+        shared = {CENTROIDS: words.centroids} if with_codebook else {}
         self._snapshot, self._version = write_snapshot(
-            directory, settings, self._snapshot, self._version
+            ArtifactDirectory(uri), settings, shared, self._snapshot, self._version
         )
 
     @staticmethod
@@ -245,9 +260,11 @@ class AsmkIndex:
             ArtifactError: there is no index, or a file is missing or unreadable.
             ArtifactMismatchError: it was built with another codebook; names both digests.
         """
-        description, snapshot, version = read_snapshot(ArtifactDirectory(uri))
-        codebook = codebook or Codebook.load(uri)
-        if codebook.digest != description["codebook"]:
+        directory = ArtifactDirectory(uri)
+        description, snapshot, version = read_snapshot(directory)
+        if codebook is None:
+            codebook = _own_codebook(directory, description)
+        elif codebook.digest != description["codebook"]:
             raise ArtifactMismatchError(
                 f"{uri} was built with codebook {description['codebook']}, not with codebook "
                 f"{codebook.digest}"
@@ -263,6 +280,13 @@ class AsmkIndex:
         """
         verify_files(ArtifactDirectory(uri))
 
+    def _searcher_on(self, name: str, snapshot: Snapshot) -> TorchSearcher:
+        device, searcher = torch_device(name), self._searcher
+        if searcher is None or searcher.snapshot is not snapshot or searcher.device != device:
+            self._searcher = searcher = None  # never two copies on the device
+            self._searcher = searcher = TorchSearcher(snapshot, device)
+        return searcher
+
     def _aggregate(self, vectors: Float32, index: Int64, multiple_assignment: int) -> Aggregates:
         return aggregate(
             self.codebook,
@@ -271,6 +295,17 @@ class AsmkIndex:
             multiple_assignment=multiple_assignment,
             binary=self.binary,
         )
+
+
+def _own_codebook(directory: ArtifactDirectory, description: Mapping[str, Any]) -> Codebook:
+    file = description["files"].get(CENTROIDS)
+    if file is None:
+        raise ArtifactError(
+            f"{directory.uri} was saved without its codebook, {description['codebook']}: open it "
+            "with that"
+        )
+    centroids = map_array(directory, file)
+    return Codebook(centroids, exact=description["exact"], reach=description["reach"])
 
 
 def _small_merged(snapshot: Snapshot) -> Snapshot:

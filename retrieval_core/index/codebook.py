@@ -2,25 +2,49 @@
 
 import hashlib
 import io
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-import faiss
 import numpy as np
 import numpy.typing as npt
 
 from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.errors import ArtifactError, ArtifactMismatchError, IndexInputError
+from retrieval_core.index.candidates import compare_again, compare_all
+from retrieval_core.index.cells import Cells, has_short_products
+from retrieval_core.index.clustering import cluster, cluster_exactly
+from retrieval_core.index.device import torch_device
 from retrieval_core.index.inputs import Float32, Int64, check_vectors
 
 CENTROIDS = "centroids.npy"
 DESCRIPTION = "codebook.json"
 
-ASSIGNMENT_BLOCK = 4096
 # Candidates beyond k whose distances are computed again without cancellation: the fast distances
 # |x|^2 - 2xy + |y|^2 put near ties in an order that depends on the size of the batch.
 SPARE_CANDIDATES = 4
+# The same among cells, whose short floats are relative to the cell and round less.
+SPARE_OF_CELLS = 1
+# Fewer words are compared faster all at once.
+CELLS_FROM = 16_384
+# Share of descriptors that get the word that is truly nearest.
+AGREEMENT = 0.993
+# Descriptors by which that share is measured.
+MEASURED = 2_000
+
+
+@dataclass(frozen=True)
+class CodebookQuality:
+    """How well visual words stand for descriptors.
+
+    Attributes:
+        error: mean squared distance of a descriptor to its word.
+        used: share of the words that a descriptor has, in [0, 1].
+    """
+
+    error: float
+    used: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,9 +53,20 @@ class Codebook:
 
     Attributes:
         centroids: (size, d) float32, one row per visual word.
+        exact: compare every descriptor with every word; else, of 16,384 words or more, only with
+            those in cells nearby, which finds the nearest of all for 99 % of the descriptors.
+        reach: how far from a descriptor such cells may lie (`Cells.reach`); default: measured on
+            the centroids themselves, which looks further than trained descriptors need.
+        device: where words are compared: "cpu", or a GPU, where comparing all is faster.
+
+    Raises:
+        IndexInputError: unusable centroids, or there is no such GPU.
     """
 
     centroids: Float32
+    exact: bool = False
+    reach: float | None = None
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         shape = np.shape(self.centroids)
@@ -39,6 +74,7 @@ class Codebook:
             raise IndexInputError(f"centroids: expected (size, d), found {shape}")
         checked = check_vectors(self.centroids, shape[1], "centroids")
         object.__setattr__(self, "centroids", checked)
+        torch_device(self.device)
 
     @property
     def size(self) -> int:
@@ -64,6 +100,8 @@ class Codebook:
         seed: int = 0,
         iterations: int = 10,
         device: str = "cpu",
+        exact: bool = False,
+        progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> "Codebook":
         """Cluster descriptors by k-means, all of them, from randomly drawn ones.
 
@@ -72,7 +110,9 @@ class Codebook:
             size: number of visual words, >= 1.
             seed: of the draw; the same seed gives the same codebook.
             iterations: of k-means, >= 1.
-            device: "cpu", or "cuda" where faiss was built for GPUs.
+            device: of the codebook.
+            exact: of the codebook, and of its training.
+            progress: called with (iterations done, iterations), where they can be told apart.
 
         Raises:
             IndexInputError: fewer descriptors than words, unusable descriptors, or no GPU.
@@ -81,23 +121,26 @@ class Codebook:
         vectors = check_vectors(descriptors, shape[-1] if shape else 0)
         if size < 1 or len(vectors) < size:
             raise IndexInputError(f"cannot cluster {len(vectors)} descriptors into {size} words")
-        on_gpu = device.startswith("cuda")
-        if on_gpu and faiss.get_num_gpus() == 0:
-            raise IndexInputError(f"device: {device!r}, but faiss sees no GPU")
-        clustering = faiss.Kmeans(
-            vectors.shape[1],
-            size,
-            niter=iterations,
-            seed=seed,
-            gpu=on_gpu,
-            min_points_per_centroid=1,
-            max_points_per_centroid=-(-len(vectors) // size),
+        torch_device(device)
+        sample = _sample(vectors, seed)
+
+        def book(centroids: Float32) -> Codebook:
+            return Codebook(centroids, exact=exact, device=device).reaching(sample)
+
+        if device == "cpu" and (exact or size < CELLS_FROM):
+            return book(cluster_exactly(vectors, size, seed=seed, iterations=iterations))
+
+        def assigner(centroids: Float32) -> Callable[[Float32], Int64]:
+            return lambda some: book(centroids).assign(some)[:, 0]
+
+        return book(
+            cluster(vectors, size, assigner, seed=seed, iterations=iterations, progress=progress)
         )
-        clustering.train(vectors)
-        return Codebook(np.asarray(clustering.centroids))
 
     def assign(self, descriptors: npt.ArrayLike, k: int = 1) -> Int64:
         """The nearest visual words of each descriptor (Euclidean).
+
+        One word is sought as `exact` says. Several, as of a query, are always those of all.
 
         Args:
             descriptors: (n, d) float32.
@@ -112,27 +155,73 @@ class Codebook:
         vectors = check_vectors(descriptors, self.dim)
         if not 1 <= k <= self.size:
             raise IndexInputError(f"k: expected 1 to {self.size} words, found {k}")
-        words = np.empty((len(vectors), k), np.int64)
-        for start in range(0, len(vectors), ASSIGNMENT_BLOCK):
-            block = slice(start, start + ASSIGNMENT_BLOCK)
-            words[block] = self._nearest(vectors[block], k)
-        return words
+        return compare_again(vectors, self.centroids, self._candidates(vectors, k), k)
 
-    def _nearest(self, vectors: Float32, k: int) -> Int64:
-        candidates = min(k + SPARE_CANDIDATES, self.size)
-        _, words = faiss.knn(vectors, self.centroids, candidates)
-        words = np.sort(words, axis=1)
-        differences = vectors[:, None].astype(np.float64) - self.centroids[words]
-        distances = np.einsum("ncd,ncd->nc", differences, differences)
-        order = np.argsort(distances, axis=1, kind="stable")[:, :k]
-        nearest: Int64 = np.take_along_axis(words, order, axis=1)
-        return nearest
+    def reaching(self, descriptors: Float32) -> "Codebook":
+        """The same visual words, with the reach that suits descriptors like these.
+
+        Args:
+            descriptors: (n, d) float32, a few thousand.
+        """
+        if not self._has_cells:
+            return self
+        nearest = replace(self, exact=True).assign(descriptors)[:, 0]
+        tuned = replace(self, reach=self._cells.reach(descriptors, nearest, AGREEMENT))
+        tuned.__dict__["_cells"] = self._cells
+        return tuned
+
+    def quality(self, descriptors: npt.ArrayLike) -> CodebookQuality:
+        """How well the visual words stand for descriptors.
+
+        Args:
+            descriptors: (n, d) float32, n >= 1.
+
+        Raises:
+            IndexInputError: unusable descriptors, or none.
+        """
+        words = self.assign(descriptors)[:, 0]
+        if not len(words):
+            raise IndexInputError("no descriptors to judge visual words by")
+        vectors = np.asarray(descriptors)
+        errors = [
+            np.square(vectors[rows] - self.centroids[words[rows]]).sum(axis=1, dtype=np.float64)
+            for rows in np.array_split(np.arange(len(words)), 1 + len(words) // CELLS_FROM)
+        ]
+        used = np.count_nonzero(np.bincount(words, minlength=self.size)) / self.size
+        return CodebookQuality(float(np.concatenate(errors).mean()), float(used))
+
+    def _candidates(self, vectors: Float32, k: int) -> Int64:
+        if k > 1 or not self._has_cells:
+            count = min(k + SPARE_CANDIDATES, self.size)
+            return compare_all(vectors, self.centroids, count, self.device)
+        found = self._cells.nearest(vectors, 1 + SPARE_OF_CELLS, self._reach)
+        lacking = found[:, -1] < 0
+        found[lacking] = compare_all(vectors[lacking], self.centroids, 1 + SPARE_OF_CELLS)
+        return found
+
+    @property
+    def _has_cells(self) -> bool:
+        return not self.exact and self.device == "cpu" and self.size >= CELLS_FROM
+
+    @cached_property
+    def _cells(self) -> Cells:
+        return Cells(self.centroids, short=has_short_products())
+
+    @cached_property
+    def _reach(self) -> float:
+        if self.reach is not None:
+            return self.reach
+        # a word's nearest other one stands for the nearest one of a descriptor
+        sample = _sample(self.centroids, seed=0)
+        nearest = replace(self, exact=True).assign(sample, k=2)[:, 1]
+        return self._cells.reach(sample, nearest, AGREEMENT)
 
     def save(self, directory: ArtifactDirectory) -> None:
         """Write `centroids.npy`, then `codebook.json`."""
         with directory.writing(CENTROIDS) as path:
             np.save(path, self.centroids, allow_pickle=False)
         description = {"size": self.size, "dim": self.dim, "digest": self.digest}
+        description |= {"exact": self.exact, "reach": self.reach}
         directory.write_json(DESCRIPTION, description)
 
     @staticmethod
@@ -145,9 +234,14 @@ class Codebook:
         """
         directory = ArtifactDirectory(uri)
         try:
-            expected = directory.read_json(DESCRIPTION)["digest"]
+            description = directory.read_json(DESCRIPTION)
+            expected = description["digest"]
             content = io.BytesIO(directory.read_bytes(CENTROIDS))
-            codebook = Codebook(np.load(content, allow_pickle=False))
+            codebook = Codebook(
+                np.load(content, allow_pickle=False),
+                exact=bool(description["exact"]),
+                reach=description["reach"],
+            )
         except (ValueError, EOFError, KeyError, TypeError, IndexInputError) as error:
             raise ArtifactError(f"{uri}: the codebook cannot be read: {error!r}") from None
         if codebook.digest != expected:
@@ -155,3 +249,8 @@ class Codebook:
                 f"{uri}: {CENTROIDS} has digest {codebook.digest}, {DESCRIPTION} says {expected}"
             )
         return codebook
+
+
+def _sample(vectors: Float32, seed: int) -> Float32:
+    count = min(MEASURED, len(vectors))
+    return vectors[np.random.default_rng(seed).choice(len(vectors), count, replace=False)]

@@ -67,6 +67,31 @@ def count_words(lengths: Array, offsets: Array, images: Array, alive: Array) -> 
 
 
 @numba.njit(cache=True, nogil=True)
+def list_postings(
+    images: Array, codes: Array, ends: Array, by_id: Array, bounds: Array, words: Array, own: Array
+) -> None:
+    """Sort aggregated images into posting lists.
+
+    Args:
+        images: (p,) of the lists, changed in place.
+        codes: (p, w) of the lists, changed in place.
+        ends: (size,) where each word's list begins, changed in place.
+        by_id: (n,) the images in the order of the lists.
+        bounds: (n + 1,) where the words of each image begin.
+        words: (p,) of the images, one image after the other.
+        own: (p, w) codes of these.
+    """
+    for position in range(len(by_id)):
+        image = by_id[position]
+        for entry in range(bounds[image], bounds[image + 1]):
+            place = ends[words[entry]]
+            images[place] = position
+            for i in range(codes.shape[1]):
+                codes[place, i] = own[entry, i]
+            ends[words[entry]] = place + 1
+
+
+@numba.njit(cache=True, nogil=True)
 def place_postings(
     images: Array, codes: Array, ends: Array, segment: Triple, positions: Array
 ) -> None:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -63,6 +63,22 @@ class Queries:
     count: int
     dim: int
     selectivity: Selectivity
+
+    @property
+    def bounds(self) -> Int64:
+        """(count + 1,) int64, where the words of each query begin in `aggregates`."""
+        return np.searchsorted(self.aggregates.images, np.arange(self.count + 1))
+
+    def block(self, start: int, stop: int) -> "Queries":
+        """Those from `start` to before `stop`, copied: the whole may be in shared memory."""
+        first, last = self.bounds[[start, stop]]
+        whole = self.aggregates
+        aggregates = Aggregates(
+            whole.images[first:last] - start,
+            whole.words[first:last].copy(),
+            whole.codes[first:last].copy(),
+        )
+        return replace(self, aggregates=aggregates, count=stop - start)
 
 
 def rank(
@@ -126,7 +142,7 @@ class _Scorer:
         # derived here, once, and not by the first thread that needs them
         self._weights = snapshot.weights
         self._aggregates = queries.aggregates
-        self._bounds = np.searchsorted(self._aggregates.images, np.arange(queries.count + 1))
+        self._bounds = queries.bounds
         self._binary = self._aggregates.codes.dtype == np.uint64
         self._selectivity = queries.selectivity
         self._similarities = queries.selectivity.by_distance(queries.dim)

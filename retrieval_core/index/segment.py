@@ -8,17 +8,24 @@ import numpy.typing as npt
 
 from retrieval_core.index.aggregation import Aggregates, Codes
 from retrieval_core.index.inputs import Int64
-from retrieval_core.index.kernels import count_words, place_postings, sort_postings
+from retrieval_core.index.kernels import count_words, list_postings, place_postings, sort_postings
 
 Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Saved:
-    """Where a segment was written: file names, by array, in a directory."""
+    """Where a segment was written: file names, by array, in a directory.
+
+    Attributes:
+        uri: the directory.
+        files: by array.
+        offset: the segment's image ids are higher by it than those in the file.
+    """
 
     uri: str
     files: Mapping[str, str]
+    offset: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +65,8 @@ class Segment:
         """The same posting lists of images whose ids are higher by `offset`."""
         if offset == 0:
             return self
-        return replace(self, image_ids=self.image_ids + offset, saved=None)
+        saved = self.saved and replace(self.saved, offset=self.saved.offset + offset)
+        return replace(self, image_ids=self.image_ids + offset, saved=saved)
 
     def find(self, image_ids: Int64) -> Int64:
         """(m,) int64 positions of these ids, -1 where absent."""
@@ -74,21 +82,29 @@ def build_segment(image_ids: Int64, aggregates: Aggregates, codebook_size: int) 
 
     Args:
         image_ids: (n,) int64, unique.
-        aggregates: their codes; `images` are positions in `image_ids`.
+        aggregates: their codes; `images` are positions in `image_ids`, ascending.
         codebook_size: number of visual words.
     """
     by_id = np.argsort(image_ids)
-    position = np.empty(len(image_ids), np.int32)
-    position[by_id] = np.arange(len(image_ids), dtype=np.int32)
-    images = position[aggregates.images]
-    order = np.lexsort((images, aggregates.words))
-    lengths = np.bincount(aggregates.words, minlength=codebook_size)
+    ends = np.searchsorted(aggregates.images, np.arange(len(image_ids) + 1))
+    offsets = np.append(0, np.cumsum(np.bincount(aggregates.words, minlength=codebook_size)))
+    images = np.empty(len(aggregates.words), np.int32)
+    codes = np.empty_like(aggregates.codes)
+    list_postings(
+        images,
+        as_bits(codes),
+        offsets[:-1].copy(),
+        by_id,
+        ends,
+        aggregates.words,
+        as_bits(aggregates.codes),
+    )
     return Segment(
         image_ids=image_ids[by_id],
-        words=np.bincount(images, minlength=len(image_ids)).astype(np.int32),
-        offsets=np.append(0, np.cumsum(lengths)),
-        images=images[order],
-        codes=aggregates.codes[order],
+        words=np.diff(ends)[by_id].astype(np.int32),
+        offsets=offsets,
+        images=images,
+        codes=codes,
     )
 
 

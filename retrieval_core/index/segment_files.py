@@ -17,6 +17,7 @@ from retrieval_core.index.segment import Mask, Saved, Segment
 from retrieval_core.index.snapshot import Float64, Snapshot, Weights
 from retrieval_core.index.storage import (
     MANIFEST,
+    Array,
     map_array,
     read_description,
     sweep,
@@ -64,6 +65,7 @@ def read_snapshot(
 def write_snapshot(
     directory: ArtifactDirectory,
     settings: Mapping[str, Any],
+    shared: Mapping[str, Array],
     snapshot: Snapshot,
     based_on: Version | None,
 ) -> tuple[Snapshot, Version]:
@@ -72,6 +74,7 @@ def write_snapshot(
     Args:
         directory: of the index.
         settings: plain values for `index.json`.
+        shared: arrays of the whole index, by name.
         snapshot: to write.
         based_on: state that the snapshot was made from; None replaces whatever is there.
 
@@ -86,10 +89,31 @@ def write_snapshot(
             _require(based_on, directory)
         segments = tuple(_write_segment(directory, s) for s in snapshot.segments)
         snapshot = replace(snapshot, segments=segments)
-        description = _describe(directory, settings, snapshot)
+        files = {name: write_array(directory, name, array) for name, array in shared.items()}
+        description = _describe(directory, settings, files, snapshot)
         directory.write_json(MANIFEST, description)
         sweep(directory, _files(description))
         return snapshot, _version(directory)
+
+
+def open_segment(saved: Saved) -> Segment:
+    """Map the files of a segment into memory, whatever the index has become since.
+
+    Raises:
+        ConcurrentWriteError: a file was deleted, as those are that a later state does not name.
+        ArtifactError: a file is truncated or not what it should be.
+    """
+    directory = ArtifactDirectory(saved.uri)
+    for file in saved.files.values():
+        if not directory.exists(file):
+            raise ConcurrentWriteError(
+                f"{saved.uri} was changed since it was opened and has no file {file!r} any more; "
+                "open it again"
+            )
+    arrays = {name: map_array(directory, file) for name, file in saved.files.items()}
+    segment = Segment(**arrays, saved=replace(saved, offset=0))
+    _check(segment)
+    return segment.shifted(saved.offset)
 
 
 def verify_files(directory: ArtifactDirectory) -> None:
@@ -115,14 +139,18 @@ def _require(expected: Version, directory: ArtifactDirectory) -> None:
 
 
 def _write_segment(directory: ArtifactDirectory, segment: Segment) -> Segment:
-    if segment.saved is not None and segment.saved.uri == directory.uri:
+    saved = segment.saved
+    if saved is not None and saved.uri == directory.uri and saved.offset == 0:
         return segment
     files = {n: write_array(directory, n, getattr(segment, n)) for n in SEGMENT_ARRAYS}
     return replace(segment, saved=Saved(directory.uri, files))
 
 
 def _describe(
-    directory: ArtifactDirectory, settings: Mapping[str, Any], snapshot: Snapshot
+    directory: ArtifactDirectory,
+    settings: Mapping[str, Any],
+    shared: Mapping[str, str],
+    snapshot: Snapshot,
 ) -> dict[str, Any]:
     segments = []
     weights = snapshot.weights
@@ -136,7 +164,9 @@ def _describe(
         if snapshot.use_idf:
             files["norms"] = write_array(directory, "norms", norms)
         segments.append({"images": len(segment), "postings": len(segment.images), "files": files})
-    files = {"idf": write_array(directory, "idf", weights.idf)} if snapshot.use_idf else {}
+    files = dict(shared)
+    if snapshot.use_idf:
+        files["idf"] = write_array(directory, "idf", weights.idf)
     return {
         "kind": KIND,
         **settings,

@@ -102,6 +102,16 @@ class Snapshot:
         segments, alive = self.segments[:-last], self.alive[:-last]
         return Snapshot((*segments, segment), (*alive, np.ones(len(segment), bool)), self.use_idf)
 
+    def part(self, numbers: Sequence[int]) -> "Snapshot":
+        """Some of the segments, weighed as in the whole: an image scores the same bits.
+
+        Args:
+            numbers: positions in `segments`, at least one.
+        """
+        weights = Weights(self.weights.idf, tuple(self.weights.norms[n] for n in numbers))
+        segments = tuple(self.segments[n] for n in numbers)
+        return Snapshot(segments, tuple(self.alive[n] for n in numbers), self.use_idf, weights)
+
 
 def _norms(segment: Segment, idf: Float64) -> Float64:
     norms = np.zeros(len(segment))

@@ -1,0 +1,220 @@
+"""How the cost of an inverted file grows from a thousand images to a million.
+
+Posting lists are made up (450 visual words an image of 65,536, 128-bit codes): what is timed is
+building them from aggregated images, opening, and searching, beside a plain read of the same
+posting lists and the memory's measured speed.
+
+    python benchmarks/asmk_growth.py --images 1000 10000 100000 1000000 --folder /tmp/growth
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+from asmk_data import ASSIGNMENTS, DIM, WORDS, codebook
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from retrieval_core.index import AsmkIndex
+from retrieval_core.index.aggregation import Aggregates
+from retrieval_core.index.ranking import Queries, Selectivity, rank
+from retrieval_core.index.segment import Segment, build_segment
+from retrieval_core.index.snapshot import Snapshot
+from retrieval_core.index.threads import cores
+
+RESULTS = Path(__file__).parent / "results" / "asmk_growth.json"
+WORDS_PER_IMAGE = 450
+IMAGES_PER_SEGMENT = 50_000
+QUERIES, TOP_K = 20, 1_000
+READ_AT_ONCE = 1 << 22
+
+
+def main() -> None:
+    """Measure every size, print the table and write the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    sizes = [1_000, 10_000, 100_000, 1_000_000]
+    parser.add_argument("--images", type=int, nargs="+", default=sizes)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--folder", type=Path, help="with room for 9 kB an image")
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    results = []
+    for images in options.images:
+        with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+            results.append(_measure(images, Path(folder), options.repeats))
+        options.output.write_text(json.dumps(results, indent=1) + "\n")
+    _print(results)
+
+
+def _measure(images: int, folder: Path, repeats: int) -> dict[str, Any]:
+    words = codebook()
+    build_segment(np.arange(1), _aggregated(1, seed=0), WORDS)  # compiled, or read from the cache
+    segments, seconds = [], 0.0
+    starts = range(0, images, IMAGES_PER_SEGMENT)
+    for start in track(starts, f"{images:,} images"):
+        ids = np.arange(start, min(start + IMAGES_PER_SEGMENT, images))
+        aggregates = _aggregated(len(ids), seed=start)
+        taken, segment = _timed(lambda i=ids, a=aggregates: build_segment(i, a, WORDS))
+        segments.append(segment)
+        seconds += taken
+    alive = tuple(np.ones(len(segment), bool) for segment in segments)
+    snapshot = Snapshot(tuple(segments), alive, use_idf=False)
+    saving, _ = _timed(partial(AsmkIndex(words, snapshot, binary=True).save, folder))
+    stored = sum(p.stat().st_size for p in folder.iterdir()) - words.centroids.nbytes
+    segments.clear()
+    del segment, snapshot  # what follows is what is on disk
+    opening = statistics.median(_timed(lambda: AsmkIndex.open(folder))[0] for _ in range(repeats))
+    index = AsmkIndex.open(folder)
+    return {
+        "images": images,
+        "postings": images * WORDS_PER_IMAGE,
+        "build_seconds": seconds,
+        "save_seconds": saving,
+        "open_seconds": opening,
+        "bytes": stored,
+        **_search(index.snapshot, repeats),
+    }
+
+
+def _aggregated(images: int, seed: int) -> Aggregates:
+    """Images with words that are spread evenly, in no two the same ones."""
+    rng = np.random.default_rng(seed)
+    strata = np.arange(WORDS_PER_IMAGE) + rng.random((images, WORDS_PER_IMAGE))
+    count = images * WORDS_PER_IMAGE
+    return Aggregates(
+        np.repeat(np.arange(images), WORDS_PER_IMAGE),
+        (strata * (WORDS / WORDS_PER_IMAGE)).astype(np.int64).ravel(),
+        rng.integers(0, 2**64, (count, DIM // 64), np.uint64),
+    )
+
+
+def _search(snapshot: Snapshot, repeats: int) -> dict[str, Any]:
+    rng = np.random.default_rng(1)
+    asked = [
+        np.sort(rng.choice(WORDS, WORDS_PER_IMAGE * ASSIGNMENTS, replace=False))
+        for _ in range(QUERIES)
+    ]
+    every = [_queries([words], rng) for words in asked]
+    together = _queries(asked, rng)
+    rank(snapshot, every[0], TOP_K)
+    times: dict[str, list[float]] = {"single": [], "together": [], "read": []}
+    with ThreadPoolExecutor(cores()) as pool:
+        for _ in range(repeats):
+            for query, words in zip(every, asked, strict=True):
+                times["single"].append(_timed(lambda q=query: rank(snapshot, q, TOP_K))[0])
+                times["read"].append(_timed(lambda w=words: _read(snapshot, w, pool))[0])
+            times["together"].append(_timed(lambda: rank(snapshot, together, TOP_K))[0] / QUERIES)
+        bandwidth = max(_bandwidth(pool) for _ in range(repeats))
+    touched = statistics.mean(_touched(snapshot, words) for words in asked)
+    return {
+        "query_seconds": {name: statistics.median(values) for name, values in times.items()},
+        "bytes_per_query": touched,
+        "bandwidth": bandwidth,
+        "seconds_at_bandwidth": touched / bandwidth,
+    }
+
+
+def _queries(words: list[np.ndarray], rng: np.random.Generator) -> Queries:
+    count = sum(map(len, words))
+    codes = rng.integers(0, 2**64, (count, DIM // 64), np.uint64)
+    owners = np.repeat(np.arange(len(words)), [len(w) for w in words])
+    return Queries(
+        Aggregates(owners, np.concatenate(words), codes), len(words), DIM, Selectivity(3.0, 0.0)
+    )
+
+
+def _touched(snapshot: Snapshot, words: np.ndarray) -> int:
+    postings = sum(int((s.offsets[words + 1] - s.offsets[words]).sum()) for s in snapshot.segments)
+    return postings * (4 + DIM // 8)
+
+
+def _read(snapshot: Snapshot, words: np.ndarray, pool: ThreadPoolExecutor) -> None:
+    """Touch every byte of some posting lists, and do nothing else."""
+    parts = [(s, part) for s in snapshot.segments for part in np.array_split(words, cores())]
+    list(pool.map(lambda p: _read_lists(*_arrays(p[0]), p[1]), parts))
+
+
+def _arrays(segment: Segment) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return segment.offsets, segment.images, segment.codes.reshape(-1)
+
+
+def _bandwidth(pool: ThreadPoolExecutor) -> float:
+    """Bytes per second that all cores read from memory."""
+    array = np.ones(1 << 27, np.uint64)
+    parts = np.array_split(array, cores())
+    list(pool.map(_read_array, parts))
+    seconds, _ = _timed(lambda: list(pool.map(_read_array, parts)))
+    return array.nbytes / seconds
+
+
+@numba.njit(nogil=True)
+def _read_lists(
+    offsets: np.ndarray, images: np.ndarray, codes: np.ndarray, words: np.ndarray
+) -> int:
+    total = np.uint64(0)
+    for word in words:
+        begin, end = offsets[word], offsets[word + 1]
+        total ^= _read_array(codes[2 * begin : 2 * end])
+        of_images = np.int32(0)
+        for p in range(begin, end):
+            of_images ^= images[p]
+        total ^= np.uint64(of_images)
+    return total
+
+
+@numba.njit(nogil=True)
+def _read_array(array: np.ndarray) -> int:
+    total = np.uint64(0)
+    for value in array:
+        total ^= value
+    return total
+
+
+def _timed(call: Callable[[], Any]) -> tuple[float, Any]:
+    started = time.perf_counter()
+    result = call()
+    return time.perf_counter() - started, result
+
+
+def _rows(results: list[dict[str, Any]]) -> Iterator[list[str]]:
+    for r in results:
+        query, images = r["query_seconds"], r["images"]
+        yield [
+            f"{images:,}",
+            f"{r['build_seconds']:.2f}",
+            f"{1e6 * r['build_seconds'] / images:.0f}",
+            f"{r['bytes'] / images:,.0f}",
+            f"{r['bytes'] / r['postings']:.2f}",
+            f"{1e3 * r['open_seconds']:.0f}",
+            f"{1e3 * query['single']:.2f}",
+            f"{1e3 * query['together']:.2f}",
+            f"{r['bytes_per_query'] / 1e6:,.1f}",
+            f"{1e3 * query['read']:.2f}",
+            f"{1e3 * r['seconds_at_bandwidth']:.2f}",
+        ]
+
+
+def _print(results: list[dict[str, Any]]) -> None:
+    table = Table(title=f"Growth; memory read at {results[-1]['bandwidth'] / 1e9:.1f} GB/s")
+    for column in (
+        "images", "build s", "us/image", "bytes/image", "/posting", "open ms", "query ms",
+        "of 20", "MB read", "plain read ms", "at bandwidth ms",
+    ):  # fmt: skip
+        table.add_column(column, justify="right")
+    for row in _rows(results):
+        table.add_row(*row)
+    Console(width=130).print(table)
+
+
+if __name__ == "__main__":
+    main()

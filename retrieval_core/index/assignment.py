@@ -1,0 +1,119 @@
+"""The inner loops of finding the nearest visual words, compiled."""
+
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+Array = npt.NDArray[Any]
+
+
+@intrinsic
+def _widen(_context: Any, value: Any) -> Any:
+    """float32 of the 16 bits of a bfloat16, which the compiler does not know; or as it was."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        if value != types.uint16:
+            return arguments[0]
+        bits = builder.zext(arguments[0], ir.IntType(32))
+        return builder.bitcast(builder.shl(bits, ir.IntType(32)(16)), ir.FloatType())
+
+    return types.float32(value), generate
+
+
+# the decorator keeps the signature of the code generator, not that of the function it makes
+widen: Any = _widen
+
+
+@numba.njit(cache=True, nogil=True)
+def rows_between(affinities: Array, lowest: Array, highest: Array, rows: Array) -> int:
+    """Choose the descriptors to which a cell is so near.
+
+    Args:
+        affinities: (n,) float32 of the descriptors to the cell.
+        lowest: (n,) float32, what is chosen lies above.
+        highest: (n,) float32, what is chosen does not lie above.
+        rows: (n + 1,) int64, the chosen ones are written to its beginning.
+
+    Returns:
+        How many were chosen.
+    """
+    count = 0
+    for row in range(len(affinities)):
+        # written always and counted sometimes: no branch that the processor must guess
+        rows[count] = row
+        count += (affinities[row] > lowest[row]) & (affinities[row] <= highest[row])
+    return count
+
+
+@numba.njit(cache=True, nogil=True)
+def keep_best(
+    products: Array,
+    rows: Array,
+    affinities: Array,
+    biases: Array,
+    first: int,
+    words: Array,
+    scores: Array,
+) -> None:
+    """Put the words of a cell among the best so far of some descriptors.
+
+    Args:
+        products: (m, w) float32, or the bits of bfloat16 as uint16, of these descriptors and the
+            cell's words.
+        rows: (m,) int64, which descriptors.
+        affinities: (n,) float32 of all descriptors to the cell.
+        biases: (w,) float32; a word's score is affinity + product - bias.
+        first: number of the cell's first word.
+        words: (n, k) int32, best first, changed in place.
+        scores: (n, k) float32 of these words, changed in place.
+    """
+    last, width = words.shape[1] - 1, products.shape[1]
+    reduced = np.empty(width, np.float32)
+    for i in range(len(rows)):
+        row = rows[i]
+        lowest = scores[row, last] - affinities[row]
+        better = 0
+        for j in range(width):
+            reduced[j] = widen(products[i, j]) - biases[j]
+            better += reduced[j] > lowest
+        if better == 0:
+            continue
+        for j in range(width):
+            if reduced[j] > lowest:
+                score, place = reduced[j] + affinities[row], last
+                while place > 0 and scores[row, place - 1] < score:
+                    scores[row, place] = scores[row, place - 1]
+                    words[row, place] = words[row, place - 1]
+                    place -= 1
+                scores[row, place], words[row, place] = score, first + j
+                lowest = scores[row, last] - affinities[row]
+
+
+@numba.njit(cache=True, nogil=True)
+def nearest_of(vectors: Array, centroids: Array, candidates: Array, nearest: Array) -> None:
+    """The nearest of some candidates, by distances without cancellation.
+
+    Args:
+        vectors: (n, d) float32.
+        centroids: (size, d) float32.
+        candidates: (n, c) words, ascending.
+        nearest: (n, k) int64 with k <= c: gets the nearest first, of equally near ones the lower.
+    """
+    distances = np.empty(candidates.shape[1], np.float64)
+    for row in range(len(vectors)):
+        for i in range(candidates.shape[1]):
+            centroid = centroids[candidates[row, i]]
+            distance = 0.0
+            for j in range(vectors.shape[1]):
+                difference = np.float64(vectors[row, j]) - np.float64(centroid[j])
+                distance += difference * difference
+            distances[i] = distance
+        for place in range(nearest.shape[1]):
+            best = np.argmin(distances)
+            nearest[row, place] = candidates[row, best]
+            distances[best] = np.inf
