@@ -97,7 +97,7 @@ class Aggregation:
         index.save(target)
         for group in self._groups(codebook, uris):
             index = AsmkIndex.union([index, self.join(codebook, group)])
-            index.save(target, with_codebook=False)
+            index.save(target)
             index = AsmkIndex.open(target, codebook)
         return index
 
