@@ -12,5 +12,5 @@ def evaluate(config: Experiment, workdir: str | None = None) -> FlowResult:
     """Evaluate every index of the trained network by the dataset's protocol."""
     with tracked_steps(config, workdir) as steps:
         datasets = steps.datasets()
-        network = steps.networks(datasets)[-1]
+        network = steps.networks(datasets.train)[-1]
         return steps.result(scores=steps.scores(datasets, network))

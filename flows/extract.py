@@ -12,5 +12,7 @@ def extract(config: Experiment, workdir: str | None = None) -> FlowResult:
     """Extract with the trained network."""
     with tracked_steps(config, workdir) as steps:
         datasets = steps.datasets()
-        network = steps.networks(datasets)[-1]
-        return steps.result(features=steps.features(datasets, network))
+        network = steps.networks(datasets.train)[-1]
+        # distractors are aggregated at once, which takes visual words
+        words = steps.codebook(datasets.train, network) if datasets.distractors else None
+        return steps.result(features=steps.features(datasets, network, words))

@@ -12,5 +12,7 @@ def index(config: Experiment, workdir: str | None = None) -> FlowResult:
     """Index the database, and distractors, with the trained network."""
     with tracked_steps(config, workdir) as steps:
         datasets = steps.datasets()
-        network = steps.networks(datasets)[-1]
-        return steps.result(**steps.indexes(datasets, network))
+        network = steps.networks(datasets.train)[-1]
+        words = steps.codebook(datasets.train, network)
+        features = steps.features(datasets, network, words)
+        return steps.result(**steps.indexes(features, words))

@@ -30,6 +30,7 @@ from prefect.runner import Runner
 from prefect.states import Crashed
 from prefect.types.entrypoint import EntrypointType
 
+from flows.distractors import distractors
 from flows.evaluate import evaluate
 from flows.experiment import configs_directory, read_configs
 from flows.extract import extract
@@ -56,6 +57,7 @@ DEPLOYMENTS = (
     Served("pipeline", pipeline, "The whole DAG, from photographs to a scored index."),
     Served("extract", extract, "Descriptors of the test images with the trained network."),
     Served("index", index, "The indexes of the database images."),
+    Served("distractors", distractors, "The indexes of the distractors alone."),
     Served("evaluate", evaluate, "Scores of the trained network."),
     Served(RETRAIN, pipeline, "The whole DAG on a schedule; what has not changed is reused."),
 )

@@ -6,9 +6,11 @@ from typing import Any
 from prefect.futures import PrefectFuture, wait
 
 from flows.result import FlowResult
-from retrieval_core.config import FeaturesConfig, PipelineConfig
+from retrieval_core.config import DatasetConfig, FeaturesConfig, PipelineConfig
+from retrieval_core.errors import ConfigError
 from tasks.codebook import build_codebook
 from tasks.context import RunContext
+from tasks.distractors import find_distractors
 from tasks.evaluate import evaluate
 from tasks.extract import extract
 from tasks.index import index_global, index_local
@@ -49,63 +51,99 @@ class Steps:
     def datasets(self) -> Datasets:
         """Make or check the images and their ground truth."""
         config = self.config
-        train = test = self._submit(prepare, config.dataset)
+        train = self.training_images()
+        test = train
         if config.training_dataset != config.dataset:
-            train = self._submit(prepare, config.training_dataset, ("train",))
-        if config.distractors is None:
+            test = self._submit(prepare, config.dataset)
+        if not isinstance(config.distractors, DatasetConfig):
             return Datasets(test, train)
-        return Datasets(test, train, self._submit(prepare, config.distractors, ("database",)))
+        return Datasets(test, train, self.distractor_images())
+
+    def training_images(self) -> Future:
+        """Make or check the images to learn from."""
+        config = self.config
+        if config.training_dataset == config.dataset:
+            return self._submit(prepare, config.dataset)
+        return self._submit(prepare, config.training_dataset, ("train",))
+
+    def distractor_images(self) -> Future:
+        """Make or check the images that distract.
+
+        Raises:
+            ConfigError: the experiment names no dataset of them.
+        """
+        images = self.config.distractors
+        if not isinstance(images, DatasetConfig):
+            raise ConfigError(
+                "distractors: expected a dataset to be indexed, such as {kind: folder, folder: "
+                f"{{path: photos}}}}, found {images!r}"
+            )
+        return self._submit(prepare, images, ("database",))
 
     def overlap(self, datasets: Datasets) -> Future:
         """What training and test images have in common."""
         config = self.config
         return self._submit(overlap, config.protocol, datasets.train, datasets.test, config.seed)
 
-    def networks(self, datasets: Datasets) -> list[Future]:
+    def networks(self, train: Future) -> list[Future]:
         """The network before and, if there are epochs, after training."""
         config = self.config
-        initial = self._submit(
-            initialise, config.model, config.training, datasets.train, config.seed
-        )
+        initial = self._submit(initialise, config.model, config.training, train, config.seed)
         if config.training.epochs == 0:
             return [initial]
-        trained = self._submit(train_network, config.training, initial, datasets.train, config.seed)
+        trained = self._submit(train_network, config.training, initial, train, config.seed)
         return [initial, trained]
 
-    def features(self, datasets: Datasets, model: Future) -> list[Future]:
-        """Descriptors of the database and the queries and, if there are any, of the distractors."""
-        settings = self.config.features
-        test = self._submit(extract, settings, model, datasets.test, "test")
-        if datasets.distractors is None:
-            return [test]
-        return [test, self._submit(extract, settings, model, datasets.distractors, "distractor")]
-
-    def codebook(self, datasets: Datasets, model: Future) -> Future:
-        """Visual words of the model's local descriptors on training images."""
+    def codebook(self, train: Future, model: Future) -> Future | None:
+        """Visual words of the model's local descriptors, if it has any, on training images."""
+        if self.config.model.method == "gem":
+            return None
         words, seed = self.config.codebook, self.config.seed
         changed = {"scales": words.scales, "max_features": words.max_features}
         settings = FeaturesConfig(**{**self.config.features.model_dump(), **changed})
         sample = {"limit": words.images, "seed": seed}
-        features = self._submit(extract, settings, model, datasets.train, "train", **sample)
+        features = self._submit(extract, settings, model, train, "train", **sample)
         return self._submit(build_codebook, words, features, seed)
 
-    def indexes(self, datasets: Datasets, model: Future) -> dict[str, list[Future]]:
-        """What is searched, by descriptor: the database and, if there are any, the distractors."""
-        asmk, features = self.config.asmk, self.features(datasets, model)
+    def features(self, datasets: Datasets, model: Future, words: Future | None) -> list[Future]:
+        """Descriptors of the database and the queries and, if there are any, of the distractors."""
+        test = self._submit(extract, self.config.features, model, datasets.test, "test")
+        if datasets.distractors is None:
+            return [test]
+        return [test, self.distractor_features(datasets.distractors, model, words)]
+
+    def distractor_features(self, images: Future, model: Future, words: Future | None) -> Future:
+        """Descriptors of the distractors, the local ones as postings of these words only."""
+        settings, binary = self.config.features, self.config.asmk.binary
+        return self._submit(
+            extract, settings, model, images, "distractor", codebook=words, binary=binary
+        )
+
+    def indexes(self, features: list[Future], words: Future | None) -> dict[str, list[Future]]:
+        """What is searched of these images, by descriptor."""
         built = {"global": [self._submit(index_global, part) for part in features]}
-        if self.config.model.method != "gem":
-            words = self.codebook(datasets, model)
+        if words is not None:
+            asmk = self.config.asmk
             built["asmk"] = [self._submit(index_local, asmk, part, words) for part in features]
         return built
 
     def scores(self, datasets: Datasets, model: Future) -> list[Future]:
-        """Scores of every index of a model."""
+        """Scores of every index of a model, searched together with that of the distractors."""
         config = self.config
+        words = self.codebook(datasets.train, model)
+        built = self.indexes(self.features(datasets, model, words), words)
+        opened = find_distractors(config, self.context.workdir)
         return [
             self._submit(
-                evaluate, config.evaluation, config.asmk, config.seed, descriptor, *searched
+                evaluate,
+                config.evaluation,
+                config.asmk,
+                config.seed,
+                descriptor,
+                *searched,
+                *opened.get(descriptor, []),
             )
-            for descriptor, searched in self.indexes(datasets, model).items()
+            for descriptor, searched in built.items()
         ]
 
     def registered(self, scores: list[Future]) -> list[Future]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from retrieval_core.config import PipelineConfig
+from retrieval_core.config import DatasetConfig, PipelineConfig
 from retrieval_core.data.identity import dataset_identity
 from tasks.environment import prepare_environment
 from tasks.progress import StageProgress
@@ -37,7 +37,7 @@ def tracked_steps(
     root = prepare_environment(workdir or os.environ.get("RETRIEVAL_WORKDIR", "workdir"))
     if with_network:
         _check_network(config)
-    _check_datasets(config)
+    _check_datasets(config, str(root))
     run = start_run(str(root), config.runtime.experiment, config.name)
     run.log_config(config)
     run.log_environment()
@@ -61,11 +61,14 @@ def _check_network(config: PipelineConfig) -> None:
     build_model(config.model)
 
 
-def _check_datasets(config: PipelineConfig) -> None:
-    """Fail before any work starts where a file or a directory is not there."""
+def _check_datasets(config: PipelineConfig, workdir: str) -> None:
+    """Fail before any work starts where a file, a directory or an index is not there."""
+    from tasks.distractors import find_distractors
+
     for dataset in (config.dataset, config.training_dataset, config.distractors):
-        if dataset is not None:
+        if isinstance(dataset, DatasetConfig):
             dataset_identity(dataset)
+    find_distractors(config, workdir)
 
 
 def _download_weights(weights: str) -> None:

@@ -12,4 +12,4 @@ def train(config: Experiment, workdir: str | None = None) -> FlowResult:
     """Initialise and fine-tune the network."""
     with tracked_steps(config, workdir) as steps:
         datasets = steps.datasets()
-        return steps.result(models=steps.networks(datasets))
+        return steps.result(models=steps.networks(datasets.train))

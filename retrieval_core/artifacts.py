@@ -269,19 +269,27 @@ class ArtifactStore:
     ) -> ArtifactRef:
         """Where the artifact of these settings, inputs and code version lives, built or not."""
         key = artifact_key(kind, config=config, inputs=inputs, version=version)
-        return ArtifactRef(kind, key, f"{self.uri}/{kind}-{label}-{key}")
+        return ArtifactRef(kind, key, self._uri(kind, label, key))
+
+    def address(self, manifest: Manifest) -> ArtifactRef:
+        """Where the artifact of this manifest lives."""
+        kind, key = manifest.kind, manifest.key
+        return ArtifactRef(kind, key, self._uri(kind, manifest.label, key))
 
     @staticmethod
     def exists(ref: ArtifactRef) -> bool:
         """Whether the artifact is complete."""
         return ArtifactDirectory(ref.uri).exists(MANIFEST)
 
-    def list(self) -> list[Manifest]:
-        """Manifests of every complete artifact, sorted by kind and label."""
+    def list(self, kind: str = "*") -> list[Manifest]:
+        """Manifests of every complete artifact, or those of a kind, sorted by kind and label."""
         fs, root = fsspec.core.url_to_fs(self.uri)
-        found = fs.glob(f"{str(root).rstrip('/')}/*/{MANIFEST}")
+        found = fs.glob(f"{str(root).rstrip('/')}/{kind}-*/{MANIFEST}")
         manifests = [Manifest(**json.loads(fs.cat_file(path))) for path in found]
         return sorted(manifests, key=lambda m: (m.kind, m.label, m.key))
+
+    def _uri(self, kind: str, label: str, key: str) -> str:
+        return f"{self.uri}/{kind}-{label}-{key}"
 
     def remove(self, ref: ArtifactRef) -> None:
         """Delete an artifact, manifest first, so that it is never seen half deleted."""

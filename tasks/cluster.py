@@ -5,6 +5,8 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import ray
@@ -19,6 +21,7 @@ from retrieval_core.features.extract import extract_shard
 from retrieval_core.features.shards import Shard, ShardReport
 from retrieval_core.index import Codebook
 from retrieval_core.index.build import Aggregation
+from retrieval_core.index.extraction import open_postings
 from retrieval_core.models import load_model
 from retrieval_core.search import Search
 
@@ -62,6 +65,19 @@ def disconnect() -> None:
         ray.shutdown()
 
 
+@dataclass(frozen=True)
+class Words:
+    """By what extraction aggregates local descriptors.
+
+    Attributes:
+        codebook: its directory.
+        binary: to signs, else to directions.
+    """
+
+    codebook: str
+    binary: bool
+
+
 class Worker:
     """A process that keeps the last model, codebook and index that it was asked for.
 
@@ -72,17 +88,27 @@ class Worker:
         self._kept: dict[str, tuple[Any, Any]] = {}
 
     def extract(
-        self, model_uri: str, shard: Shard, config: FeaturesConfig, directory_uri: str
+        self,
+        model_uri: str,
+        shard: Shard,
+        config: FeaturesConfig,
+        directory_uri: str,
+        words: Words | None = None,
     ) -> ShardReport:
-        """Turn the images of one shard into descriptors on disk."""
+        """Turn the images of one shard into descriptors on disk, or local ones into postings."""
         model = self._keep("model", model_uri, lambda: load_model(model_uri, device=_device()))
-        return extract_shard(model, shard, config, ArtifactDirectory(directory_uri))
+        directory = ArtifactDirectory(directory_uri)
+        if words is None:
+            return extract_shard(model, shard, config, directory)
+        codebook = self._codebook(words.codebook)
+        postings = partial(open_postings, codebook=codebook, binary=words.binary)
+        return extract_shard(model, shard, config, directory, open_local=postings)
 
     def aggregate(
         self, aggregation: Aggregation, codebook_uri: str, shards: Sequence[int], part_uri: str
     ) -> None:
         """Save an index of the images of some shards."""
-        codebook = self._keep("codebook", codebook_uri, lambda: Codebook.load(codebook_uri))
+        codebook = self._codebook(codebook_uri)
         aggregation.build(codebook, shards).save(part_uri, with_codebook=False)
 
     def search(
@@ -91,6 +117,10 @@ class Worker:
         """Save a ranking of some queries."""
         index = self._keep("index", search, search.open)
         search.rank(index, query_ids).save(ArtifactDirectory(directory_uri), name)
+
+    def _codebook(self, uri: str) -> Codebook:
+        codebook: Codebook = self._keep("codebook", uri, lambda: Codebook.load(uri))
+        return codebook
 
     def _keep(self, what: str, identity: Any, load: Callable[[], Any]) -> Any:
         if what not in self._kept or self._kept[what][0] != identity:

@@ -15,6 +15,7 @@ from retrieval_core.evaluation.report import evaluate_ranking
 from retrieval_core.search.querying import Search
 from retrieval_core.search.ranking import Ranking, join_rankings
 from tasks.context import RunContext
+from tasks.distractors import require_fitting
 from tasks.lineage import training_of
 from tasks.partitions import PARTS, finish_missing
 from tasks.stage import STAGE_OPTIONS, Outcome, Stage, StageRun, run_stage
@@ -63,7 +64,8 @@ def evaluate(
         dataset = load_manifest(features.uri).input("dataset")
         catalogue = Catalogue.load(dataset.uri)
         query_ids = [row.image_id for row in catalogue.queries()]
-        _require_same_model(searched)
+        if distractors:
+            require_fitting(index, distractors)
         _require_room(len(query_ids), searched, config.top_k)
         search = Search(
             indexes=tuple(ref.uri for ref in searched.values()),
@@ -85,14 +87,6 @@ def evaluate(
     # where runs are compared, the run of the whole flow is what one chooses
     context.run.log_metrics({f"{training}/{descriptor}/{k}": v for k, v in scores.items()})
     return state
-
-
-def _require_same_model(searched: Mapping[str, ArtifactRef]) -> None:
-    features = [
-        load_manifest(load_manifest(r.uri).input("features").uri) for r in searched.values()
-    ]
-    for other in features[1:]:
-        other.require_input("model", features[0].input("model"))
 
 
 def _require_room(queries: int, searched: Mapping[str, ArtifactRef], top_k: int | None) -> None:

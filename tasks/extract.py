@@ -11,8 +11,9 @@ from retrieval_core.data.catalogue import Catalogue, ImageRow
 from retrieval_core.errors import DatasetError
 from retrieval_core.features.shards import is_done, plan_shards
 from retrieval_core.features.store import finish
+from tasks.cluster import Words
 from tasks.context import RunContext
-from tasks.lineage import training_of
+from tasks.lineage import require_words_of, training_of
 from tasks.partitions import finish_missing
 from tasks.sampling import sample
 from tasks.stage import STAGE_OPTIONS, Outcome, Stage, StageRun, run_stage
@@ -30,20 +31,42 @@ def extract(
     part: Part,
     limit: int | None = None,
     seed: int = 0,
+    codebook: ArtifactRef | None = None,
+    binary: bool = True,
 ) -> State[ArtifactRef]:
-    """Extract the test images, a sample of the training images, or distractors to be indexed."""
+    """Extract the test images, a sample of the training images, or distractors to be indexed.
+
+    Args:
+        context: surroundings of the run.
+        config: of the extraction.
+        model: the network.
+        dataset: whose images are extracted.
+        part: of the dataset.
+        limit: most images, drawn at random; None takes all.
+        seed: of the draw.
+        codebook: local descriptors are aggregated by its visual words at once, and not kept.
+        binary: to signs, else to directions.
+    """
     # a larger share of bad images does not change a descriptor: finished shards are kept
-    settings = config.model_dump(mode="json", exclude={"max_excluded"})
+    features = config.model_dump(mode="json", exclude={"max_excluded"})
+    settings = {"features": features, "part": part, "limit": limit, "seed": seed}
+    inputs = {"model": model, "dataset": dataset}
+    words = None
+    if codebook:
+        settings["binary"], inputs["codebook"] = binary, codebook
+        words = Words(codebook.uri, binary)
     stage = Stage(
         name=f"extract {part} images, {training_of(model)}",
         kind="feats",
         label=f"{load_manifest(model.uri).label}-s{len(config.scales)}-n{config.max_features}",
         version=VERSION,
-        config={"features": settings, "part": part, "limit": limit, "seed": seed},
-        inputs={"model": model, "dataset": dataset},
+        config=settings,
+        inputs=inputs,
     )
 
     def build(run: StageRun) -> Outcome:
+        if codebook:
+            require_words_of(model, codebook)
         rows = sample(_rows(Catalogue.load(dataset.uri), part), limit, seed)
         if not rows:
             raise DatasetError(f"{dataset.uri} has no {part} images: training.dataset names others")
@@ -54,7 +77,7 @@ def extract(
             shards,
             is_done=lambda shard: is_done(run.directory, shard),
             call=lambda worker, shard: worker.extract.remote(
-                model.uri, shard, config, run.directory.uri
+                model.uri, shard, config, run.directory.uri, words
             ),
         )
         summary = finish(run.directory, shards, config.max_excluded)

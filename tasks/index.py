@@ -9,15 +9,15 @@ from retrieval_core.artifacts import ArtifactRef, load_manifest
 from retrieval_core.config import AsmkConfig
 from retrieval_core.data.catalogue import Catalogue
 from retrieval_core.features.store import FeatureStore
-from retrieval_core.index import Codebook, VectorIndex
-from retrieval_core.index.build import Aggregation
+from retrieval_core.index import Codebook
+from retrieval_core.index.build import Aggregation, save_vectors
 from retrieval_core.index.storage import MANIFEST
 from tasks.context import RunContext
-from tasks.lineage import training_of
+from tasks.lineage import require_words_of, training_of
 from tasks.partitions import PARTS, finish_missing
 from tasks.stage import STAGE_OPTIONS, Outcome, Stage, StageRun, run_stage
 
-VERSION = 2
+VERSION = 3
 
 
 @task(name="index local", tags=["index"], **STAGE_OPTIONS)
@@ -35,19 +35,16 @@ def index_local(
     )
 
     def build(run: StageRun) -> Outcome:
-        _require_same_model(features, codebook)
-        aggregation = Aggregation(
-            features.uri, _database_ids(features), binary=config.binary, use_idf=config.use_idf
-        )
+        aggregation = _aggregation(config, features, codebook)
         size = context.runtime.ray.images_per_partition
         partitions = FeatureStore(features.uri).partitions(size)
         words = Codebook.load(codebook.uri)
         if len(partitions) == 1:
-            index = aggregation.build(words, progress=run.progress)
+            index = aggregation.build(words, partitions[0], run.progress)
+            index.save(run.directory.uri)
         else:
             parts = _aggregate_parts(context, run, aggregation, codebook, partitions)
-            index = aggregation.merge(words, parts)
-        index.save(run.directory.uri)
+            index = aggregation.merge(words, parts, run.directory.uri)
         run.directory.remove(PARTS)
         return Outcome(counts={"images": len(index)})
 
@@ -67,13 +64,27 @@ def index_global(context: RunContext, features: ArtifactRef) -> State[ArtifactRe
     )
 
     def build(run: StageRun) -> Outcome:
-        ids, vectors = FeatureStore(features.uri).global_descriptors(_database_ids(features))
-        index = VectorIndex.create(vectors.shape[1])
-        index.add(ids, vectors)
-        index.save(run.directory.uri)
-        return Outcome(counts={"images": len(ids), "dimensions": vectors.shape[1]})
+        scratch = f"{PARTS}/vectors"
+        index = save_vectors(features.uri, _database_ids(features), run.directory, scratch)
+        run.directory.remove(PARTS)
+        return Outcome(counts={"images": len(index), "dimensions": index.dim})
 
     return run_stage(context, stage, build)
+
+
+def _aggregation(config: AsmkConfig, features: ArtifactRef, codebook: ArtifactRef) -> Aggregation:
+    """What to index, from descriptors or from what extraction made of them."""
+    extracted = load_manifest(features.uri)
+    require_words_of(extracted.input("model"), codebook)
+    if from_postings := "codebook" in extracted.inputs:
+        extracted.require_input("codebook", codebook)
+    return Aggregation(
+        features.uri,
+        _database_ids(features),
+        binary=config.binary,
+        use_idf=config.use_idf,
+        from_postings=from_postings,
+    )
 
 
 def _aggregate_parts(
@@ -113,9 +124,3 @@ def _whose(features: ArtifactRef) -> str:
 def _database_ids(features: ArtifactRef) -> NDArray[np.int64]:
     dataset = load_manifest(features.uri).input("dataset")
     return np.array([row.image_id for row in Catalogue.load(dataset.uri).database()], np.int64)
-
-
-def _require_same_model(features: ArtifactRef, codebook: ArtifactRef) -> None:
-    model = load_manifest(features.uri).input("model")
-    trained_on = load_manifest(codebook.uri).input("features")
-    load_manifest(trained_on.uri).require_input("model", model)

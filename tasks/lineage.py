@@ -33,6 +33,16 @@ def is_trained(manifest: Manifest) -> bool:
     return manifest.kind == "model" and "initial" in manifest.inputs
 
 
+def require_words_of(model: ArtifactRef, codebook: ArtifactRef) -> None:
+    """Refuse a codebook of another network's descriptors.
+
+    Raises:
+        ArtifactMismatchError: the message names both networks' keys.
+    """
+    clustered = load_manifest(codebook.uri).input("features")
+    load_manifest(clustered.uri).require_input("model", model)
+
+
 def searched_catalogue(catalogue: Catalogue, scores: ArtifactRef) -> Catalogue:
     """The catalogue that was scored, with the distractors that were searched with it, if any."""
     manifest = load_manifest(scores.uri)

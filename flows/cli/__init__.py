@@ -9,7 +9,7 @@ import typer
 from flows.cli.checkpoints import checkpoints_app
 from flows.cli.compare import compare
 from flows.cli.datasets import datasets_app
-from flows.cli.experiments import evaluate, run
+from flows.cli.experiments import distractors, evaluate, run
 from flows.cli.search import search
 from flows.cli.show import show_app
 from flows.cli.up import up
@@ -21,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, evaluate, search, compare, up):
+for command in (run, evaluate, distractors, search, compare, up):
     app.command()(command)
 app.add_typer(datasets_app, name="datasets")
 app.add_typer(checkpoints_app, name="checkpoints")

@@ -1,4 +1,4 @@
-"""`retrieval run` and `retrieval evaluate`: an experiment, whole or in part."""
+"""`retrieval run`, `evaluate` and `distractors`: an experiment, whole or in part."""
 
 from flows.cli.console import begin, console, execute
 from flows.cli.options import DEFAULT_WORKDIR, ConfigPath, Overrides, Workdir
@@ -30,6 +30,24 @@ def evaluate(
     """
     settings, root = begin(config, overrides, workdir)
     from flows.evaluate import evaluate as flow
+    from flows.summary import print_summary
+
+    print_summary(console, execute(flow, settings, root))
+
+
+def distractors(
+    config: ConfigPath, overrides: Overrides = None, workdir: Workdir = DEFAULT_WORKDIR
+) -> None:
+    """Index the distractors of an experiment alone, and print where the indexes are.
+
+    Other experiments with the same network and visual words name one of the two directories as
+    their `distractors`. What was interrupted goes on after the last archive and the last shard.
+
+    Example: retrieval distractors configs/how_lite0_demo.yaml
+    distractors="{kind: folder, folder: {path: photos}}"
+    """
+    settings, root = begin(config, overrides, workdir)
+    from flows.distractors import distractors as flow
     from flows.summary import print_summary
 
     print_summary(console, execute(flow, settings, root))

@@ -1,6 +1,14 @@
 """The whole experiment: one YAML file, one form in the browser, one object in code."""
 
-from pydantic import Field, model_validator
+from typing import Annotated, Any
+
+from pydantic import (
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 
 from retrieval_core.config.base import Config
 from retrieval_core.config.dataset import DatasetConfig
@@ -21,8 +29,10 @@ class PipelineConfig(Config):
     )
     seed: int = Field(0, ge=0, le=2**31 - 1, description="of every stage that draws at random")
     dataset: DatasetConfig = Field(DatasetConfig(), description="its test split is scored")
-    distractors: DatasetConfig | None = Field(
-        None, description="images added to the searched database, never a right answer"
+    distractors: DatasetConfig | Annotated[str, Field(min_length=1)] | None = Field(
+        None,
+        description="images added to the searched database, never a right answer; or the directory "
+        "of their index, or its name in the work directory, that `retrieval distractors` built",
     )
     model: ModelConfig = Field(ModelConfig())
     training: TrainingConfig = Field(TrainingConfig())
@@ -32,6 +42,19 @@ class PipelineConfig(Config):
     evaluation: EvaluationConfig = Field(EvaluationConfig())
     protocol: ProtocolConfig = Field(ProtocolConfig())
     runtime: RuntimeConfig = Field(RuntimeConfig())
+
+    @field_validator("distractors", mode="wrap")
+    @classmethod
+    def _dataset_or_index(cls, value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+        # else a mistake in a dataset would be told twice, once as if it were a text
+        if isinstance(value, dict):
+            return DatasetConfig.model_validate(value)
+        try:
+            return check(value)
+        except ValidationError:
+            raise ValueError(
+                f"expected a dataset, or the directory or name of an index, not {value!r}"
+            ) from None
 
     @model_validator(mode="after")
     def _loss_fits_method(self) -> "PipelineConfig":

@@ -18,7 +18,13 @@ from retrieval_core.data.images import to_tensor
 from retrieval_core.errors import ImageError
 from retrieval_core.features.batches import Decoded, batches_by, decode_ahead, in_windows
 from retrieval_core.features.shards import Shard, ShardReport, report_name
-from retrieval_core.features.tables import LocalRows, ShardWriter, open_shard
+from retrieval_core.features.tables import (
+    LocalRows,
+    OpenLocal,
+    ShardWriter,
+    open_local_table,
+    open_shard,
+)
 from retrieval_core.models.base import LocalFeatures, RetrievalModel
 
 # Images of equal size are sought among this many batches of consecutive images. More would fill
@@ -32,18 +38,20 @@ def extract_shard(
     config: FeaturesConfig,
     directory: ArtifactDirectory,
     *,
+    open_local: OpenLocal = open_local_table,
     threads: int = 2,
 ) -> ShardReport:
     """Extract a shard's descriptors, on the device of the model.
 
     An image that cannot be read, or whose descriptors are not finite, is recorded in the report
-    and left out of the tables. The same shard gives the same bytes again.
+    and left out. The same shard gives the same bytes again.
 
     Args:
         model: in evaluation mode.
         shard: images to extract.
         config: sizes, scales and numbers of features.
-        directory: artifact in the making; gets the shard's Parquet tables, then its report.
+        directory: artifact in the making; gets the shard's descriptors, then its report.
+        open_local: where local descriptors go; default: into a Parquet table, like global ones.
         threads: that decode images ahead of the network, >= 1.
 
     Raises:
@@ -52,7 +60,11 @@ def extract_shard(
     work = _Extraction(model, config)
     started = time.perf_counter()
     with open_shard(
-        directory, shard.index, global_dim=model.global_dim, local_dim=model.local_dim
+        directory,
+        shard.index,
+        global_dim=model.global_dim,
+        local_dim=model.local_dim,
+        open_local=open_local,
     ) as writer:
         for window in work.windows(shard, threads):
             work.extract(window, writer)

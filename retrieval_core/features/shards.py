@@ -54,6 +54,11 @@ def local_name(index: int) -> str:
     return f"local/shard-{index:05d}.parquet"
 
 
+def postings_name(index: int) -> str:
+    """Folder of a shard's inverted file, where its local descriptors were not kept."""
+    return f"postings/shard-{index:05d}"
+
+
 def global_name(index: int) -> str:
     """File of a shard's global descriptors."""
     return f"global/shard-{index:05d}.parquet"

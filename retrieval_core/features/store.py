@@ -99,14 +99,18 @@ class FeatureStore:
         Raises:
             ArtifactError: a shard is missing or damaged.
         """
+        ids, vectors = zip(*self.global_shards(image_ids), strict=True)
+        return np.concatenate(ids), np.concatenate(vectors)
+
+    def global_shards(
+        self, image_ids: Iterable[int] | None = None
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Global descriptors, one shard in memory at a time (otherwise as `global_descriptors`)."""
         wanted = _id_array(image_ids)
-        ids, vectors = [], []
         for report in self._reports:
             table = self._global(report, ["image_id", "descriptor"])
             keep = _kept(vector(table, "image_id"), wanted)
-            ids.append(vector(table, "image_id")[keep])
-            vectors.append(matrix(table)[keep])
-        return np.concatenate(ids).astype(np.int64), np.concatenate(vectors)
+            yield vector(table, "image_id")[keep].astype(np.int64), matrix(table)[keep]
 
     def local_shards(self, image_ids: Iterable[int] | None = None) -> Iterator[LocalShard]:
         """Local descriptors, one shard in memory at a time, by ascending image id.

@@ -1,9 +1,9 @@
 """Descriptors as Parquet tables that any tool can open."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -39,12 +39,29 @@ class LocalRows:
         return LocalRows(**{name: values[kept] for name, values in vars(self).items()})
 
 
-class ShardWriter:
-    """Appends to the two tables of a shard; see `open_shard`."""
+class LocalSink(Protocol):
+    """Takes the local descriptors of a shard."""
 
-    def __init__(self, global_table: pq.ParquetWriter, local_table: pq.ParquetWriter | None):
+    def write(self, image_ids: NDArray[np.int64], local: LocalRows) -> None:
+        """Take those of some images, by ascending id over all calls.
+
+        Args:
+            image_ids: (m,) int64; an image may have no descriptor.
+            local: theirs.
+        """
+
+
+OpenLocal = Callable[[ArtifactDirectory, int, int], AbstractContextManager[LocalSink]]
+"""Where a shard's local descriptors go, by directory, index of the shard and dimensions; it is
+there when the block ends well."""
+
+
+class ShardWriter:
+    """Takes the descriptors of a shard; see `open_shard`."""
+
+    def __init__(self, global_table: pq.ParquetWriter, local: LocalSink | None):
         self._global = global_table
-        self._local = local_table
+        self._local = local
 
     def write(
         self,
@@ -57,42 +74,59 @@ class ShardWriter:
         Args:
             image_ids: (m,) int64.
             global_descriptors: (m, D) float32.
-            local: their local descriptors, if the shard was opened with a table for them.
+            local: their local descriptors, if the shard was opened for them.
         """
         schema = self._global.schema
         columns = [pa.array(image_ids), _vectors(global_descriptors)]
         self._global.write_table(pa.table(columns, schema=schema))
-        if self._local is not None and local is not None and len(local.image_ids):
-            self._local.write_table(_local_table(local, self._local.schema))
+        if self._local is not None and local is not None:
+            self._local.write(image_ids, local)
+
+
+class LocalTable:
+    """Appends local descriptors to the table of a shard; see `open_local_table`."""
+
+    def __init__(self, table: pq.ParquetWriter):
+        self._table = table
+
+    def write(self, image_ids: NDArray[np.int64], local: LocalRows) -> None:
+        """Append the descriptors as one row group; an image without any leaves no trace."""
+        if len(local.image_ids):
+            self._table.write_table(_local_table(local, self._table.schema))
+
+
+@contextmanager
+def open_local_table(directory: ArtifactDirectory, index: int, dim: int) -> Iterator[LocalTable]:
+    """A shard's table of local descriptors of d = `dim` dimensions."""
+    with _open_table(directory, local_name(index), _local_schema(dim)) as table:
+        yield LocalTable(table)
 
 
 @contextmanager
 def open_shard(
-    directory: ArtifactDirectory, index: int, *, global_dim: int, local_dim: int | None
+    directory: ArtifactDirectory,
+    index: int,
+    *,
+    global_dim: int,
+    local_dim: int | None,
+    open_local: OpenLocal = open_local_table,
 ) -> Iterator[ShardWriter]:
-    """Tables of a shard to append to; both appear when the block ends well, else neither.
+    """A shard to append to; nothing of it appears where the block raises.
 
     Args:
         directory: artifact in the making.
         index: of the shard.
         global_dim: D, dimensions of a global descriptor.
-        local_dim: d, dimensions of a local descriptor; None writes no such table.
+        local_dim: d, dimensions of a local descriptor; None where there are none.
+        open_local: where local descriptors go.
     """
     with ExitStack() as stack:
-        tables = {global_name(index): _global_schema(global_dim)}
+        table = _open_table(directory, global_name(index), _global_schema(global_dim))
+        global_table = stack.enter_context(table)
+        local = None
         if local_dim is not None:
-            tables[local_name(index)] = _local_schema(local_dim)
-        # every writer is closed before the first file gets its final name
-        paths = [stack.enter_context(directory.writing(name)) for name in tables]
-        with ExitStack() as writers:
-            opened = [
-                # floats neither repeat nor compress; image ids do nothing but repeat
-                writers.enter_context(
-                    pq.ParquetWriter(p, s, compression="none", use_dictionary=["image_id"])
-                )
-                for p, s in zip(paths, tables.values(), strict=True)
-            ]
-            yield ShardWriter(opened[0], opened[1] if len(opened) > 1 else None)
+            local = stack.enter_context(open_local(directory, index, local_dim))
+        yield ShardWriter(global_table, local)
 
 
 def read_table(
@@ -133,6 +167,16 @@ def matrix(table: pa.Table, column: str = "descriptor") -> NDArray[np.float32]:
 def vector(table: pa.Table, column: str) -> NDArray[Any]:
     """A column of numbers as an (n,) array."""
     return np.asarray(table.column(column).to_numpy())
+
+
+@contextmanager
+def _open_table(
+    directory: ArtifactDirectory, name: str, schema: pa.Schema
+) -> Iterator[pq.ParquetWriter]:
+    # floats neither repeat nor compress; image ids do nothing but repeat
+    settings = {"compression": "none", "use_dictionary": ["image_id"]}
+    with directory.writing(name) as path, pq.ParquetWriter(path, schema, **settings) as table:
+        yield table
 
 
 def _global_schema(dim: int) -> pa.Schema:

@@ -1,15 +1,23 @@
-"""An inverted file of extracted descriptors, built in one process or merged from saved parts."""
+"""Indexes of extracted images; of any number of them, only a part is in memory."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from retrieval_core.artifacts import ArtifactDirectory
+from retrieval_core.features.shards import postings_name
 from retrieval_core.features.store import FeatureStore
 from retrieval_core.index.asmk import AsmkIndex
 from retrieval_core.index.codebook import Codebook
 from retrieval_core.index.inputs import Int64
+from retrieval_core.index.snapshot import Snapshot
+from retrieval_core.index.vector import VectorIndex
 
 # every part that is open holds a few files open
-MERGED_AT_ONCE = 64
+OPENED_AT_ONCE = 64
+# of postings, merged in memory; about 100,000 images of 500 visual words and 128 bits each
+SEGMENT_BYTES = 2**30
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,30 +25,39 @@ class Aggregation:
     """Images and how to index them; small enough to be sent to any process.
 
     Attributes:
-        features: directory of the descriptors.
+        features: directory of the extraction.
         image_ids: (N,) int64, those to index.
         binary: as of `AsmkIndex`.
         use_idf: as of `AsmkIndex`.
+        from_postings: whether extraction aggregated the images, all of which are then indexed,
+            and kept no local descriptors.
     """
 
     features: str
     image_ids: Int64
     binary: bool
     use_idf: bool
+    from_postings: bool = False
 
     def build(
         self,
         codebook: Codebook,
-        shards: Sequence[int] | None = None,
+        shards: Sequence[int],
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> AsmkIndex:
-        """Index the images, one shard of descriptors in memory at a time.
+        """Index the images of some shards.
 
         Args:
             codebook: visual words.
-            shards: whose images are indexed; default: all.
+            shards: whose images are indexed, one in memory at a time.
             progress: called with (images done, images in all).
+
+        Raises:
+            ArtifactError: a shard is missing or unreadable.
+            ArtifactMismatchError: a shard was aggregated by another codebook or other settings.
         """
+        if self.from_postings:
+            return self.join(codebook, [f"{self.features}/{postings_name(i)}" for i in shards])
         index = self._empty(codebook)
         for shard in FeatureStore(self.features, shards).local_shards(self.image_ids):
             index.add(shard.image_ids, shard.descriptors, shard.image_index)
@@ -48,25 +65,96 @@ class Aggregation:
         index.compact()
         return index
 
-    def merge(self, codebook: Codebook, uris: Sequence[str]) -> AsmkIndex:
-        """The index of all images from saved indexes of some of them each.
+    def join(self, codebook: Codebook, uris: Sequence[str]) -> AsmkIndex:
+        """One segment, in memory, of the images of saved indexes.
 
         Raises:
-            ArtifactError: a part is missing or unreadable.
-            ArtifactMismatchError: a part has another codebook or other settings.
-            IndexInputError: an image is in two parts.
+            ArtifactError: one of them is missing or unreadable.
+            ArtifactMismatchError: one has another codebook, or is binary where this is not.
+            IndexInputError: an image is in two of them.
         """
         index = self._empty(codebook)
-        for group in _groups(uris):
-            parts = [AsmkIndex.open(uri, codebook) for uri in group]
+        for start in range(0, len(uris), OPENED_AT_ONCE):
+            parts = [self._open(codebook, uri) for uri in uris[start : start + OPENED_AT_ONCE]]
             index = AsmkIndex.union([index, *parts])
             index.compact()
         return index
+
+    def merge(self, codebook: Codebook, uris: Sequence[str], target: str) -> AsmkIndex:
+        """Save the index of all images from saved indexes of some of them each.
+
+        It has a segment for every `SEGMENT_BYTES` of postings; one at a time is in memory.
+
+        Args:
+            codebook: visual words; saved with the index.
+            uris: of the parts, small against `SEGMENT_BYTES`.
+            target: directory of the index; what is there is replaced.
+
+        Raises:
+            RetrievalError: as `join`.
+        """
+        index = self._empty(codebook)
+        index.save(target)
+        for group in self._groups(codebook, uris):
+            index = AsmkIndex.union([index, self.join(codebook, group)])
+            index.save(target)
+            index = AsmkIndex.open(target, codebook)
+        return index
+
+    def _groups(self, codebook: Codebook, uris: Sequence[str]) -> Iterator[list[str]]:
+        group: list[str] = []
+        held = 0
+        for uri in uris:
+            segments = self._open(codebook, uri).snapshot.segments
+            size = sum(segment.images.nbytes + segment.codes.nbytes for segment in segments)
+            if group and held + size > SEGMENT_BYTES:
+                yield group
+                group, held = [], 0
+            group.append(uri)
+            held += size
+        if group:
+            yield group
+
+    def _open(self, codebook: Codebook, uri: str) -> AsmkIndex:
+        """A part; what its words weigh on its own does not matter."""
+        part = AsmkIndex.open(uri, codebook)
+        held = part.snapshot
+        weighed = Snapshot(held.segments, held.alive, self.use_idf)
+        return AsmkIndex(codebook, weighed, binary=part.binary)
 
     def _empty(self, codebook: Codebook) -> AsmkIndex:
         return AsmkIndex.create(codebook, binary=self.binary, use_idf=self.use_idf)
 
 
-def _groups(uris: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(uris), MERGED_AT_ONCE):
-        yield uris[start : start + MERGED_AT_ONCE]
+def save_vectors(
+    features: str, image_ids: Int64, target: ArtifactDirectory, scratch: str
+) -> VectorIndex:
+    """Save the vector index of extracted images, a shard of descriptors in memory at a time.
+
+    Args:
+        features: directory of the extraction.
+        image_ids: (N,) int64, those to index.
+        target: directory of the index; what is there is replaced.
+        scratch: file in it that may be deleted afterwards.
+
+    Raises:
+        ArtifactError: a shard is missing or damaged.
+        StorageError: the disk is full.
+    """
+    shards = FeatureStore(features).global_shards(image_ids)
+    first_ids, first = next(shards)
+    found = [first_ids]
+    with target.writing(scratch) as path:
+        # the file's name tells its content, which is known at the end only
+        rows = np.memmap(path, np.float32, "w+", shape=(len(image_ids), first.shape[1]))
+        rows[: len(first)] = first
+        done = len(first)
+        for ids, vectors in shards:
+            rows[done : done + len(ids)] = vectors
+            found.append(ids)
+            done += len(ids)
+        rows.flush()
+    rows = np.memmap(target.local(scratch), np.float32, "r", shape=rows.shape)
+    index = VectorIndex(np.concatenate(found), rows[:done])
+    index.save(target.uri)
+    return index

@@ -9,12 +9,13 @@ import torch
 from support.benchmarks import write_distractors, write_oxford, write_sources
 from support.mirror import Mirror
 
+from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.config import AsmkConfig, FeaturesConfig
 from retrieval_core.data.catalogue import Catalogue
 from retrieval_core.data.distractors import with_distractors
 from retrieval_core.data.images import load_image, to_tensor
 from retrieval_core.evaluation.revisited import SETUPS, revisited_scores
-from retrieval_core.features import FeatureStore
+from retrieval_core.features import FeatureStore, Shard, extract_shard
 from retrieval_core.index import AsmkIndex, Codebook
 from retrieval_core.models import load_model
 
@@ -95,14 +96,19 @@ def test_scores_are_those_of_the_photographs_themselves(scored, searched):
     assert found == expected
 
 
-def test_local_scores_are_those_of_one_index_of_everything(scored, searched):
+def test_local_scores_are_those_of_one_index_of_everything(scored, searched, tmp_path):
+    """Distractors' local descriptors were not kept: they are extracted once more."""
     workdir, *_ = scored
     catalogue, test, distractors = searched
     (words,) = workdir.manifests("codebook")
     codebook = Codebook.load(workdir.glob(f"codebook-*-{words.key}")[0])
     index, settings = AsmkIndex.create(codebook), AsmkConfig()
     database = [row.image_id for row in catalogue.database()]
-    stores = [FeatureStore(workdir.glob(f"feats-*-{m.key}")[0]) for m in (test, distractors)]
+    added = Catalogue.load(distractors.input("dataset").uri).database()
+    again = ArtifactDirectory(tmp_path)
+    config = FeaturesConfig.model_validate(distractors.config["features"])
+    extract_shard(load_model(test.input("model").uri), Shard(0, tuple(added)), config, again)
+    stores = [FeatureStore(workdir.glob(f"feats-*-{test.key}")[0]), FeatureStore(tmp_path)]
     offset = 1 + max(t.query for t in catalogue.truth)
     for store, first in zip(stores, (0, offset), strict=True):
         for shard in store.local_shards([i - first for i in database if i >= first]):

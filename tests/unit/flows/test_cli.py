@@ -12,6 +12,7 @@ runner = CliRunner()
         [],
         ["run"],
         ["evaluate"],
+        ["distractors"],
         ["search"],
         ["compare"],
         ["up"],

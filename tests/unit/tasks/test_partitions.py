@@ -19,6 +19,7 @@ from retrieval_core.features.shards import ShardReport, report_name
 from retrieval_core.features.store import FeatureStore
 from retrieval_core.features.tables import LocalRows, open_shard
 from retrieval_core.index import AsmkIndex, Codebook
+from retrieval_core.index.extraction import open_postings
 from retrieval_core.search.ranking import Ranking
 from tasks.cluster import disconnect
 from tasks.context import RunContext
@@ -58,7 +59,13 @@ def artifact(context, kind, label, write, config=None, **inputs):
     commit(
         directory,
         Manifest(
-            kind, ref.key, label, 1, config or {}, {name: vars(i) for name, i in inputs.items()}
+            kind,
+            ref.key,
+            label,
+            1,
+            config or {},
+            {name: vars(i) for name, i in inputs.items()},
+            notes={"digest": label},
         ),
     )
     return ref
@@ -107,7 +114,7 @@ def made(context):
     features = {}
     for seed, part in enumerate(("test", "distractor")):
         catalogue = landmarks(part, labelled=part == "test")
-        dataset = artifact(inputs, "dataset", part, catalogue.save)
+        dataset = artifact(inputs, "dataset", part, catalogue.save, {"part": part})
         features[part] = artifact(
             inputs,
             "feats",
@@ -142,6 +149,43 @@ def test_an_index_of_parts_has_the_files_of_one_built_at_once(context, made):
     parts = build(index_local, context("parts", CUT), config, features, codebook)
     assert files(parts) == files(whole)
     assert load_manifest(parts.uri).counts == {"images": 30}
+
+
+def with_postings(context, features, codebook):
+    """The same images as extraction leaves them that aggregated them."""
+    stored, manifest = FeatureStore(features.uri), load_manifest(features.uri)
+
+    def write(directory):
+        for shard, local in enumerate(stored.local_shards()):
+            with open_postings(
+                directory, shard, DIM, codebook=Codebook.load(codebook.uri), binary=True
+            ) as postings:
+                owners = local.image_ids[local.image_index]
+                nothing = (local.strengths, local.locations, local.scales)
+                postings.write(local.image_ids, LocalRows(owners, local.descriptors, *nothing))
+            for name in (f"global/shard-{shard:05d}.parquet", report_name(shard)):
+                directory.write_bytes(name, ArtifactDirectory(features.uri).read_bytes(name))
+
+    inputs = {name: manifest.input(name) for name in ("model", "dataset")}
+    return artifact(context, "feats", "fused", write, manifest.config, **inputs, codebook=codebook)
+
+
+@pytest.mark.parametrize("use_idf", [True, False])
+def test_an_index_of_aggregated_images_has_the_files_of_one_of_descriptors(context, made, use_idf):
+    _, distracting, codebook = made
+    config = AsmkConfig(use_idf=use_idf)
+    fused = with_postings(context("fused", WHOLE), distracting, codebook)
+    expected = build(index_local, context("stored", WHOLE), config, distracting, codebook)
+    for name, ray in (("whole", WHOLE), ("parts", CUT)):
+        found = build(index_local, context(name, ray), config, fused, codebook)
+        assert files(found) == files(expected)
+    other = artifact(
+        context("fused", WHOLE), "codebook", "others", Codebook.load(codebook.uri).save,
+        {"seed": 1}, features=distracting,
+    )  # fmt: skip
+    with pytest.raises(ArtifactMismatchError, match=other.key) as caught:
+        build(index_local, context("whole", WHOLE), config, fused, other)
+    assert codebook.key in str(caught.value)
 
 
 def test_finished_parts_are_kept_and_another_cut_is_not_mistaken(context, made):
@@ -226,9 +270,9 @@ def test_distractors_of_another_network_or_codebook_are_refused(context, made):
     )  # fmt: skip
     database = build(index_local, one, AsmkConfig(), features, codebook)
     distractors = build(index_local, one, AsmkConfig(), distracting, other_words)
-    with pytest.raises(ArtifactMismatchError, match=Codebook.load(codebook.uri).digest) as caught:
+    with pytest.raises(ArtifactMismatchError, match=codebook.key) as caught:
         score(one, "asmk", database, distractors)
-    assert Codebook.load(other_words.uri).digest in str(caught.value)
+    assert other_words.key in str(caught.value)
     model = artifact(one, "model", "other", lambda directory: None, {"seed": 1})
     dataset = load_manifest(distracting.uri).input("dataset")
     foreign = artifact(
@@ -238,6 +282,31 @@ def test_distractors_of_another_network_or_codebook_are_refused(context, made):
     with pytest.raises(ArtifactMismatchError, match=model.key) as caught:
         score(one, "global", build(index_global, one, features), build(index_global, one, foreign))
     assert load_manifest(features.uri).input("model").key in str(caught.value)
+
+
+def test_distractors_of_other_settings_or_the_same_images_are_refused(context, made):
+    features, distracting, codebook = made
+    one = context("whole", WHOLE)
+    database = build(index_local, one, AsmkConfig(), features, codebook)
+    weighed = build(index_local, one, AsmkConfig(use_idf=True), distracting, codebook)
+    with pytest.raises(ArtifactMismatchError, match="'use_idf': True") as caught:
+        score(one, "asmk", database, weighed)
+    assert database.key in str(caught.value) and weighed.key in str(caught.value)
+    with pytest.raises(ArtifactMismatchError, match="same images"):
+        score(one, "asmk", database, database)
+    dataset, model = (load_manifest(distracting.uri).input(n) for n in ("dataset", "model"))
+    smaller = artifact(
+        one, "feats", "small", lambda d: write_features(d, landmarks("d", labelled=False), 1),
+        {"part": "distractor", "features": {"image_size": 64, "batch_size": 2}},
+        model=model, dataset=dataset,
+    )  # fmt: skip
+    own = artifact(
+        one, "feats", "own", lambda d: write_features(d, landmarks("d", labelled=True), 0),
+        {"part": "test", "features": {"image_size": 96, "batch_size": 8}},
+        model=model, dataset=load_manifest(features.uri).input("dataset"),
+    )  # fmt: skip
+    with pytest.raises(ArtifactMismatchError, match=r"\{'image_size': 96\}, \{'image_size': 64\}"):
+        score(one, "global", build(index_global, one, own), build(index_global, one, smaller))
 
 
 def test_partitions_hold_whole_shards(made):
