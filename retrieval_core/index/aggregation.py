@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from retrieval_core.index.codebook import Codebook
 from retrieval_core.index.inputs import Float32, Int64
-from retrieval_core.index.kernels import sum_residuals
+from retrieval_core.index.kernels import sum_residuals, sum_signs
 from retrieval_core.index.threads import cores
 
 Codes = npt.NDArray[Any]
@@ -77,7 +77,7 @@ def aggregate_assigned(
         binary: signs, else unit vectors.
     """
     by_image = np.argsort(image_index, kind="stable")
-    encode = pack_signs if binary else _normalise
+    encode = sum_signs if binary else _directions
 
     def part(rows: Int64) -> Aggregates:
         images, words = image_index[rows].repeat(assigned.shape[1]), assigned[rows].ravel()
@@ -85,33 +85,21 @@ def aggregate_assigned(
         images, words = images[order], words[order]
         firsts = np.flatnonzero(_changes(images) | _changes(words))
         starts, own = np.append(firsts, len(order)), rows[order // assigned.shape[1]]
-        sums = sum_residuals(descriptors, centroids, own, words[firsts], starts)
-        return Aggregates(images[firsts], words[firsts], encode(sums))
+        codes = encode(descriptors, centroids, own, words[firsts], starts)
+        return Aggregates(images[firsts], words[firsts], codes)
 
     with ThreadPoolExecutor(cores()) as pool:
         parts = list(pool.map(part, _whole_images(by_image, image_index)))
     return Aggregates(*(np.concatenate([getattr(p, name) for p in parts]) for name in FIELDS))
 
 
-def pack_signs(vectors: Float32) -> npt.NDArray[np.uint64]:
-    """Which components are above zero, 64 to a number.
-
-    Args:
-        vectors: (m, d) float32.
-
-    Returns:
-        (m, ceil(d / 64)) uint64.
-    """
-    count, dim = vectors.shape
-    packed = np.zeros((count, -(-dim // 64) * 8), np.uint8)
-    packed[:, : -(-dim // 8)] = np.packbits(vectors > 0, axis=1)
-    return packed.view(np.uint64)
-
-
-def _normalise(vectors: Float32) -> Float32:
+def _directions(
+    descriptors: Float32, centroids: Float32, rows: Int64, words: Int64, starts: Int64
+) -> Float32:
+    sums: Float32 = sum_residuals(descriptors, centroids, rows, words, starts)
     # the small constant is part of the published method's numbers and keeps a zero vector zero
-    norms: Float32 = np.linalg.norm(vectors, axis=1, keepdims=True) + np.float32(1e-6)
-    return vectors / norms
+    norms: Float32 = np.linalg.norm(sums, axis=1, keepdims=True) + np.float32(1e-6)
+    return sums / norms
 
 
 def _changes(values: Int64) -> npt.NDArray[np.bool_]:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.errors import ArtifactError, ArtifactMismatchError, IndexInputError
-from retrieval_core.index.aggregation import Aggregates, aggregate, pack_signs
+from retrieval_core.index.aggregation import Aggregates, aggregate, aggregate_assigned
 from retrieval_core.index.codebook import Codebook
 from retrieval_core.index.device import torch_device
 from retrieval_core.index.inputs import (
@@ -59,7 +59,9 @@ class AsmkIndex:
         """An index without images."""
         none = np.empty(0, np.int64)
         vectors = np.empty((0, codebook.dim), np.float32)
-        nothing = Aggregates(none, none, pack_signs(vectors) if binary else vectors)
+        nothing = aggregate_assigned(
+            codebook.centroids, vectors, none, none[:, None], binary=binary
+        )
         segment = build_segment(none, nothing.stored(), codebook.size)
         snapshot = Snapshot((segment,), (np.ones(0, bool),), use_idf)
         return AsmkIndex(codebook, snapshot, binary=binary)

@@ -9,6 +9,8 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 Triple = tuple[Array, Array, Array]
 
+BITS = 64
+
 
 @numba.njit(cache=True, nogil=True)
 def sum_residuals(
@@ -34,6 +36,35 @@ def sum_residuals(
             for j in range(descriptors.shape[1]):
                 sums[group, j] += descriptor[j] - centroid[j]
     return sums
+
+
+@numba.njit(cache=True, nogil=True)
+def sum_signs(
+    descriptors: Array, centroids: Array, rows: Array, words: Array, starts: Array
+) -> Array:
+    """Signs of what `sum_residuals` gives (arguments as there), without writing the sums.
+
+    Returns:
+        (g, ceil(d / 64)) uint64; a bit is set where the sum is above zero.
+    """
+    dim = descriptors.shape[1]
+    signs = np.zeros((len(words), -(-dim // BITS)), np.uint64)
+    # zero beyond the dimensions: their bits stay unset
+    sums = np.zeros((signs.shape[1], BITS), np.float32)
+    flat = sums.reshape(-1)
+    for group in range(len(words)):
+        centroid = centroids[words[group]]
+        flat[:dim] = 0
+        for i in range(starts[group], starts[group + 1]):
+            descriptor = descriptors[rows[i]]
+            for j in range(dim):
+                flat[j] += descriptor[j] - centroid[j]
+        for part in range(signs.shape[1]):
+            bits = np.uint64(0)
+            for j in range(BITS):
+                bits |= np.uint64(sums[part, j] > 0) << np.uint64(j)
+            signs[group, part] = bits
+    return signs
 
 
 @numba.njit(cache=True, nogil=True)

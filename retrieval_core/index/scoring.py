@@ -68,13 +68,13 @@ def add_binary_scores(
             low, high = query_codes[q, 0], query_codes[q, 1]
             for p in range(begin, end):
                 differ = count_ones(codes[p, 0] ^ low) + count_ones(codes[p, 1] ^ high)
-                sums[images[p] - first] += contributions[differ]
+                sums[np.uint64(images[p] - first)] += contributions[differ]
         else:
             for p in range(begin, end):
                 differ = np.uint64(0)
                 for i in range(codes.shape[1]):
                     differ += count_ones(codes[p, i] ^ query_codes[q, i])
-                sums[images[p] - first] += contributions[differ]
+                sums[np.uint64(images[p] - first)] += contributions[differ]
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
@@ -104,7 +104,7 @@ def add_float_scores(
                     selected = similarity * similarity * similarity
                 else:
                     selected = np.float32(np.sign(similarity) * abs(similarity) ** alpha)
-                sums[images[p] - first] += weights[q] * selected
+                sums[np.uint64(images[p] - first)] += weights[q] * selected
 
 
 @numba.njit(cache=True, nogil=True)
@@ -131,4 +131,5 @@ def _postings_between(
         begin += np.searchsorted(images[begin:end], first)
     if begin < end and images[end - 1] >= first + count:
         end = begin + np.searchsorted(images[begin:end], first + count)
-    return begin, end
+    # an index that cannot be negative is not checked for counting from the end: half the time
+    return np.uint64(begin), np.uint64(end)
