@@ -22,13 +22,18 @@ class Reference:
         holder = type("Codebook", (), {"centroids": centroids})
         self._kernel = kernel.ASMKKernel(holder, binary=binary)
         self._top_k = top_k
+        self._parts: list[tuple[np.ndarray, ...]] = []
         self._file = IVF.initialize_empty(codebook_size=WORDS, use_idf=use_idf)
 
-    def add(self, batch: Batch) -> None:
-        """Aggregate and index some images."""
+    def aggregate(self, batch: Batch) -> None:
+        """Aggregate some images."""
         images = batch.images[batch.image_index]
-        codes, words, owners = self._kernel.aggregate(batch.descriptors, batch.words, images)
-        self._file.add(codes, words, owners.copy())
+        self._parts.append(self._kernel.aggregate(batch.descriptors, batch.words, images))
+
+    def build(self) -> None:
+        """Index all images in one call: a later one would leave the idf of earlier ones stale."""
+        self._file.add(*(np.concatenate(column) for column in zip(*self._parts, strict=True)))
+        self._parts.clear()
 
     def search(self, descriptors: np.ndarray, words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Ids and scores of the best images of one query."""

@@ -1,16 +1,16 @@
 """Local descriptors of an image become one code per visual word (ASMK, ICCV 2013)."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from retrieval_core.index.codebook import Codebook
 from retrieval_core.index.inputs import Float32, Int64
-from retrieval_core.index.kernels import sum_residuals, sum_signs
-from retrieval_core.index.threads import cores
+from retrieval_core.index.kernels import sum_directions, sum_signs
+from retrieval_core.index.threads import side_by_side
 
 Codes = npt.NDArray[Any]
 
@@ -37,7 +37,8 @@ class Aggregates:
         """As a database keeps them: directions as float16."""
         if self.codes.dtype == np.uint64:
             return self
-        return replace(self, codes=self.codes.astype(np.float16))
+        # numpy converts one number at a time
+        return replace(self, codes=torch.from_numpy(self.codes).half().numpy())
 
 
 def aggregate(
@@ -77,7 +78,7 @@ def aggregate_assigned(
         binary: signs, else unit vectors.
     """
     by_image = np.argsort(image_index, kind="stable")
-    encode = sum_signs if binary else _directions
+    encode = sum_signs if binary else sum_directions
 
     def part(rows: Int64) -> Aggregates:
         images, words = image_index[rows].repeat(assigned.shape[1]), assigned[rows].ravel()
@@ -88,18 +89,8 @@ def aggregate_assigned(
         codes = encode(descriptors, centroids, own, words[firsts], starts)
         return Aggregates(images[firsts], words[firsts], codes)
 
-    with ThreadPoolExecutor(cores()) as pool:
-        parts = list(pool.map(part, _whole_images(by_image, image_index)))
+    parts = side_by_side(part, _whole_images(by_image, image_index))
     return Aggregates(*(np.concatenate([getattr(p, name) for p in parts]) for name in FIELDS))
-
-
-def _directions(
-    descriptors: Float32, centroids: Float32, rows: Int64, words: Int64, starts: Int64
-) -> Float32:
-    sums: Float32 = sum_residuals(descriptors, centroids, rows, words, starts)
-    # the small constant is part of the published method's numbers and keeps a zero vector zero
-    norms: Float32 = np.linalg.norm(sums, axis=1, keepdims=True) + np.float32(1e-6)
-    return sums / norms
 
 
 def _changes(values: Int64) -> npt.NDArray[np.bool_]:

@@ -5,28 +5,10 @@ from typing import Any
 import numba
 import numpy as np
 import numpy.typing as npt
-from llvmlite import ir
-from numba.core import types
-from numba.extending import intrinsic
+
+from retrieval_core.index.instructions import widen_short
 
 Array = npt.NDArray[Any]
-
-
-@intrinsic
-def _widen(_context: Any, value: Any) -> Any:
-    """float32 of the 16 bits of a bfloat16, which the compiler does not know; or as it was."""
-
-    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        if value != types.uint16:
-            return arguments[0]
-        bits = builder.zext(arguments[0], ir.IntType(32))
-        return builder.bitcast(builder.shl(bits, ir.IntType(32)(16)), ir.FloatType())
-
-    return types.float32(value), generate
-
-
-# the decorator keeps the signature of the code generator, not that of the function it makes
-widen: Any = _widen
 
 
 @numba.njit(cache=True, nogil=True)
@@ -79,7 +61,7 @@ def keep_best(
         lowest = scores[row, last] - affinities[row]
         better = 0
         for j in range(width):
-            reduced[j] = widen(products[i, j]) - biases[j]
+            reduced[j] = widen_short(products[i, j]) - biases[j]
             better += reduced[j] > lowest
         if better == 0:
             continue

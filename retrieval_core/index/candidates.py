@@ -1,7 +1,5 @@
 """The visual words that are nearest to a descriptor: all are compared, and the best once more."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import faiss
 import numpy as np
 import torch
@@ -9,7 +7,7 @@ import torch
 from retrieval_core.index.assignment import nearest_of
 from retrieval_core.index.device import torch_device
 from retrieval_core.index.inputs import Float32, Int64
-from retrieval_core.index.threads import cores
+from retrieval_core.index.threads import side_by_side
 
 BLOCK = 4096
 
@@ -54,8 +52,7 @@ def compare_again(vectors: Float32, centroids: Float32, candidates: Int64, k: in
         part = slice(start, start + BLOCK)
         nearest_of(vectors[part], centroids, np.sort(candidates[part], axis=1), words[part])
 
-    with ThreadPoolExecutor(cores()) as pool:
-        list(pool.map(compare, range(0, len(vectors), BLOCK)))
+    side_by_side(compare, range(0, max(1, len(vectors)), BLOCK))
     return words
 
 

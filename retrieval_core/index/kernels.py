@@ -13,10 +13,10 @@ BITS = 64
 
 
 @numba.njit(cache=True, nogil=True)
-def sum_residuals(
+def sum_signs(
     descriptors: Array, centroids: Array, rows: Array, words: Array, starts: Array
 ) -> Array:
-    """Sum, per group of descriptors, their differences to the group's centroid.
+    """Sum, per group of descriptors, their differences to the group's centroid; keep the signs.
 
     Args:
         descriptors: (n, d) float32.
@@ -26,45 +26,51 @@ def sum_residuals(
         starts: (g + 1,) where each group begins in `rows`, and m.
 
     Returns:
-        (g, d) float32.
-    """
-    sums = np.zeros((len(words), descriptors.shape[1]), np.float32)
-    for group in range(len(words)):
-        centroid = centroids[words[group]]
-        for i in range(starts[group], starts[group + 1]):
-            descriptor = descriptors[rows[i]]
-            for j in range(descriptors.shape[1]):
-                sums[group, j] += descriptor[j] - centroid[j]
-    return sums
-
-
-@numba.njit(cache=True, nogil=True)
-def sum_signs(
-    descriptors: Array, centroids: Array, rows: Array, words: Array, starts: Array
-) -> Array:
-    """Signs of what `sum_residuals` gives (arguments as there), without writing the sums.
-
-    Returns:
         (g, ceil(d / 64)) uint64; a bit is set where the sum is above zero.
     """
     dim = descriptors.shape[1]
     signs = np.zeros((len(words), -(-dim // BITS)), np.uint64)
     # zero beyond the dimensions: their bits stay unset
     sums = np.zeros((signs.shape[1], BITS), np.float32)
-    flat = sums.reshape(-1)
+    flat = sums.reshape(-1)[:dim]
     for group in range(len(words)):
-        centroid = centroids[words[group]]
-        flat[:dim] = 0
-        for i in range(starts[group], starts[group + 1]):
-            descriptor = descriptors[rows[i]]
-            for j in range(dim):
-                flat[j] += descriptor[j] - centroid[j]
+        flat[:] = 0
+        _add_residuals(flat, descriptors, centroids[words[group]], rows, starts, group)
         for part in range(signs.shape[1]):
             bits = np.uint64(0)
             for j in range(BITS):
                 bits |= np.uint64(sums[part, j] > 0) << np.uint64(j)
             signs[group, part] = bits
     return signs
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def sum_directions(
+    descriptors: Array, centroids: Array, rows: Array, words: Array, starts: Array
+) -> Array:
+    """As `sum_signs`, but keep the direction of each sum: (g, d) float32 of unit norm."""
+    sums = np.zeros((len(words), descriptors.shape[1]), np.float32)
+    for group in range(len(words)):
+        own = sums[group]
+        _add_residuals(own, descriptors, centroids[words[group]], rows, starts, group)
+        squared = np.float32(0)
+        for j in range(len(own)):
+            squared += own[j] * own[j]
+        # the small constant is part of the published numbers and keeps a zero vector zero
+        norm = np.sqrt(squared) + np.float32(1e-6)
+        for j in range(len(own)):
+            own[j] /= norm
+    return sums
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_residuals(
+    sums: Array, descriptors: Array, centroid: Array, rows: Array, starts: Array, group: int
+) -> None:
+    for i in range(starts[group], starts[group + 1]):
+        descriptor = descriptors[rows[i]]
+        for j in range(len(sums)):
+            sums[j] += descriptor[j] - centroid[j]
 
 
 @numba.njit(cache=True, nogil=True)
@@ -141,9 +147,11 @@ def place_postings(
         for p in range(offsets[word], offsets[word + 1]):
             position = positions[own_images[p]]
             if position >= 0:
-                images[ends[word]] = position
-                codes[ends[word]] = own_codes[p]
-                ends[word] += 1
+                place = ends[word]
+                images[place] = position
+                for i in range(codes.shape[1]):
+                    codes[place, i] = own_codes[p, i]
+                ends[word] = place + 1
 
 
 @numba.njit(cache=True, nogil=True)

@@ -1,8 +1,6 @@
 """Queries against the segments of a snapshot, on every core."""
 
-import os
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +11,7 @@ from retrieval_core.index.inputs import Float32, Int64
 from retrieval_core.index.scoring import add_binary_scores, add_float_scores, normalise
 from retrieval_core.index.selection import best_first
 from retrieval_core.index.snapshot import Snapshot
+from retrieval_core.index.threads import cores, side_by_side
 
 Candidates = tuple[Int64, Float32]
 
@@ -102,14 +101,13 @@ def rank(
         return ids, scores
     scorer, threads = _Scorer(snapshot, queries, k), threads or cores()
     ranges = _ranges(snapshot, 1 if queries.count >= threads else threads)
-    with ThreadPoolExecutor(threads) as pool:
-        for start in range(0, queries.count, QUERIES_AT_ONCE):
-            block = range(start, min(start + QUERIES_AT_ONCE, queries.count))
-            found = pool.map(
-                scorer.candidates, [(query, *part) for query in block for part in ranges]
-            )
-            for query in block:
-                ids[query], scores[query] = join((next(found) for _ in ranges), k)
+    for start in range(0, queries.count, QUERIES_AT_ONCE):
+        block = range(start, min(start + QUERIES_AT_ONCE, queries.count))
+        tasks = [(query, *part) for query in block for part in ranges]
+        found = side_by_side(scorer.candidates, tasks, threads)
+        for number, query in enumerate(block):
+            own = found[number * len(ranges) : (number + 1) * len(ranges)]
+            ids[query], scores[query] = join(own, k)
     return ids, scores
 
 
@@ -117,21 +115,16 @@ def join(parts: Iterable[Candidates], top_k: int) -> Candidates:
     """The best of the candidates of several parts of a database, the lower id first.
 
     Args:
-        parts: ids (n,) int64 and scores (n,) float32 of each.
+        parts: ids (n,) int64 and scores (n,) float32 of each, at most `top_k` and best first.
         top_k: at most as many as there are candidates.
     """
     found = list(parts)
+    if len(found) == 1:
+        return found[0]
     ids = np.concatenate([part[0] for part in found])
     scores = np.concatenate([part[1] for part in found])
     order = np.lexsort((ids, -scores))[:top_k]
     return ids[order], scores[order]
-
-
-def cores() -> int:
-    """Cores that this process may use; a worker's share is in OMP_NUM_THREADS."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    share = os.environ.get("OMP_NUM_THREADS", "")
-    return min(allowed or 1, int(share)) if share.isdigit() and int(share) else allowed or 1
 
 
 class _Scorer:

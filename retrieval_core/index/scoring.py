@@ -5,40 +5,14 @@ from typing import Any
 import numba
 import numpy as np
 import numpy.typing as npt
-from llvmlite import ir
-from numba.core import types
-from numba.extending import intrinsic
+
+from retrieval_core.index.instructions import count_ones, widen_half
 
 Array = npt.NDArray[Any]
 Triple = tuple[Array, Array, Array]
 
 WORDS_OF_128_BITS = 2
 PUBLISHED_ALPHA = 3.0
-
-
-@intrinsic
-def _count_ones(_context: Any, _bits: Any) -> Any:
-    """Number of ones among 64 bits, as one instruction of the processor."""
-
-    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.ctpop(arguments[0])
-
-    return types.uint64(types.uint64), generate
-
-
-@intrinsic
-def _widen(_context: Any, _half: Any) -> Any:
-    """float32 of the 16 bits of a float16, which the compiler does not know as a type."""
-
-    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.fpext(builder.bitcast(arguments[0], ir.HalfType()), ir.FloatType())
-
-    return types.float32(types.uint16), generate
-
-
-# the decorator keeps the signature of the code generator, not that of the function it makes
-count_ones: Any = _count_ones
-widen: Any = _widen
 
 
 @numba.njit(cache=True, nogil=True)
@@ -98,7 +72,7 @@ def add_float_scores(
         for p in range(begin, end):
             similarity = np.float32(0)
             for i in range(codes.shape[1]):
-                similarity += widen(codes[p, i]) * query_codes[q, i]
+                similarity += widen_half(codes[p, i]) * query_codes[q, i]
             if similarity >= threshold:
                 if alpha == PUBLISHED_ALPHA:  # a general power takes longer than the product
                     selected = similarity * similarity * similarity
@@ -124,7 +98,7 @@ def normalise(sums: Array, norms: Array, query_norm: float) -> None:
 @numba.njit(cache=True, nogil=True)
 def _postings_between(
     offsets: Array, images: Array, word: int, first: int, count: int
-) -> tuple[int, int]:
+) -> tuple[Any, Any]:
     """Where the postings of `count` images from `first` on begin and end in a word's list."""
     begin, end = offsets[word], offsets[word + 1]
     if begin < end and images[begin] < first:
