@@ -46,13 +46,15 @@ def find_artifacts(reference: str, workdir: str) -> list[ArtifactRef]:
 def find_artifact(reference: str, kind: str, workdir: str) -> tuple[ArtifactRef, Manifest]:
     """The last artifact of a kind among those that a reference is made of, itself included.
 
+    Those of distractors are what is meant only where there is no other.
+
     Raises:
         ArtifactError: there is none.
     """
     made_of = lineage(find_artifacts(reference, workdir))
-    for ref, manifest in reversed(made_of):
-        if manifest.kind == kind:
-            return ref, manifest
+    found = [(ref, manifest) for ref, manifest in made_of if manifest.kind == kind]
+    if found:
+        return next((f for f in reversed(found) if not _distracts(f[1])), found[-1])
     kinds = ", ".join(dict.fromkeys(manifest.kind for _, manifest in made_of))
     raise ArtifactError(f"{reference} has no {kind} among what it is made of: {kinds}")
 
@@ -94,6 +96,14 @@ def find_scores(reference: str, workdir: str) -> list[ArtifactRef]:
     if wrong := [ref.kind for ref in found if ref.kind != "scores"]:
         raise PictureError(f"{reference} is of kind {wrong[0]!r}: give a run, or its scores")
     return found
+
+
+def _distracts(manifest: Manifest) -> bool:
+    """Whether it is the features or an index of distractors."""
+    features = manifest
+    if "features" in manifest.inputs:
+        features = load_manifest(manifest.input("features").uri)
+    return features.config.get("part") == "distractor"
 
 
 def _is_checkpoint(reference: str) -> bool:

@@ -6,10 +6,12 @@ import re
 import numpy as np
 import pytest
 import torch
+from driving import CONFIG
 from support.benchmarks import write_distractors, write_oxford, write_sources
 from support.mirror import Mirror
 
-from retrieval_core.artifacts import ArtifactDirectory
+from flows.references import find_artifact
+from retrieval_core.artifacts import ArtifactDirectory, load_manifest
 from retrieval_core.config import AsmkConfig, FeaturesConfig
 from retrieval_core.data.catalogue import Catalogue
 from retrieval_core.data.distractors import with_distractors
@@ -123,6 +125,12 @@ def test_local_scores_are_those_of_one_index_of_everything(scored, searched, tmp
     )
     found, expected = maps(workdir, catalogue, ranks, "asmk")
     assert found == expected
+
+
+def test_the_index_of_a_run_is_that_of_its_database(scored):
+    workdir, *_ = scored
+    _, manifest = find_artifact(str(CONFIG), "asmk", str(workdir.path))
+    assert load_manifest(manifest.input("features").uri).config["part"] == "test"
 
 
 def test_the_report_remarks_on_the_protocol(scored):
