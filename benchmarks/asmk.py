@@ -74,7 +74,10 @@ def _compare(
         "idf": use_idf,
         "build_seconds": seconds,
         "build_ratio": seconds["reference"] / seconds["ours"],
-        "bytes_per_posting": _bytes(index) / int(index.images_per_word.sum()),
+        "bytes_per_posting": {
+            "reference": reference.bytes() / int(index.images_per_word.sum()),
+            "ours": _bytes(index) / int(index.images_per_word.sum()),
+        },
         **found,
     }
 
@@ -168,6 +171,7 @@ def _print(results: list[Case]) -> None:
         table.add_column(column, justify="right")
     for case in results:
         build, query = case["build_seconds"], case["query_seconds"]
+        held = case["bytes_per_posting"]
         table.add_row(
             f"{case['images']:,}",
             case["use"],
@@ -179,7 +183,7 @@ def _print(results: list[Case]) -> None:
             f"{1e3 * query['reference']:.1f} / {1e3 * query['single']:.2f}",
             f"{case['query_ratio_single']:.0f}",
             f"{case['query_ratio_together']:.0f}",
-            f"{case['bytes_per_posting']:.2f}",
+            f"{held['reference']:.1f} / {held['ours']:.2f}",
             f"{case['largest_score_difference']:.1e}",
         )
     Console(width=130).print(table)

@@ -35,6 +35,11 @@ class Reference:
         self._file.add(*(np.concatenate(column) for column in zip(*self._parts, strict=True)))
         self._parts.clear()
 
+    def bytes(self) -> int:
+        """What its posting lists take in memory."""
+        lists = (*self._file.ivf_vecs, *self._file.ivf_image_ids)
+        return sum(array.nbytes for array in lists if array is not None)
+
     def search(self, descriptors: np.ndarray, words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Ids and scores of the best images of one query."""
         codes, found = self._kernel.aggregate_image(descriptors, words)

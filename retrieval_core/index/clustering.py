@@ -21,6 +21,7 @@ def cluster(
     vectors: Float32,
     size: int,
     assigner: Callable[[Float32], Assign],
+    left_out: Int64,
     *,
     seed: int,
     iterations: int,
@@ -34,6 +35,7 @@ def cluster(
         vectors: (n, d) float32, n >= size.
         size: number of visual words.
         assigner: makes, of (size, d) centroids, what assigns each of (n, d) vectors to a word (n,).
+        left_out: rows of `vectors` that are not clustered; at least `size` others.
         seed: of the draw.
         iterations: >= 1.
         progress: called with (iterations done, iterations).
@@ -41,13 +43,13 @@ def cluster(
     Returns:
         (size, d) float32.
     """
-    drawn = np.random.default_rng(seed).choice(len(vectors), size, replace=False)
-    centroids = vectors[np.sort(drawn)]
+    clustered = np.delete(np.arange(len(vectors)), left_out)
+    centroids: Float32 = vectors[np.random.default_rng(seed).choice(clustered, size, replace=False)]
     for done in range(1, iterations + 1):
         words = assigner(centroids)(vectors)
         sums = np.zeros(centroids.shape, np.float64)
-        counts = np.bincount(words, minlength=size)
-        _add_by_word(vectors, words, sums)
+        counts = np.bincount(words[clustered], minlength=size)
+        _add_by_word(vectors, clustered, words, sums)
         used = counts > 0
         centroids = centroids.copy()
         centroids[used] = sums[used] / counts[used, None]
@@ -79,7 +81,7 @@ def _divide(centroids: Float32, counts: Int64) -> None:
 
 
 @numba.njit(cache=True, nogil=True)
-def _add_by_word(vectors: Array, words: Array, sums: Array) -> None:
-    for row in range(len(words)):
+def _add_by_word(vectors: Array, rows: Array, words: Array, sums: Array) -> None:
+    for row in rows:
         for j in range(vectors.shape[1]):
             sums[words[row], j] += vectors[row, j]

@@ -30,8 +30,8 @@ SPARE_OF_CELLS = 1
 CELLS_FROM = 16_384
 # Share of descriptors that get the word that is truly nearest.
 AGREEMENT = 0.993
-# Descriptors by which that share is measured.
-MEASURED = 2_000
+# Descriptors by which that share is measured, and one in how many at most.
+MEASURED, SHARE_MEASURED = 2_000, 50
 
 
 @dataclass(frozen=True)
@@ -122,20 +122,24 @@ class Codebook:
         if size < 1 or len(vectors) < size:
             raise IndexInputError(f"cannot cluster {len(vectors)} descriptors into {size} words")
         torch_device(device)
-        sample = _sample(vectors, seed)
+        if device == "cpu" and (exact or size < CELLS_FROM):
+            centroids = cluster_exactly(vectors, size, seed=seed, iterations=iterations)
+            return Codebook(centroids, exact=exact)
+        # the reach is measured on descriptors that the words were not made of
+        count = min(MEASURED, len(vectors) // SHARE_MEASURED, len(vectors) - size)
+        measured = _draw(len(vectors), count, seed)
+        sample = vectors[measured]
 
         def book(centroids: Float32) -> Codebook:
             return Codebook(centroids, exact=exact, device=device).reaching(sample)
 
-        if device == "cpu" and (exact or size < CELLS_FROM):
-            return book(cluster_exactly(vectors, size, seed=seed, iterations=iterations))
-
         def assigner(centroids: Float32) -> Callable[[Float32], Int64]:
             return lambda some: book(centroids).assign(some)[:, 0]
 
-        return book(
-            cluster(vectors, size, assigner, seed=seed, iterations=iterations, progress=progress)
+        centroids = cluster(
+            vectors, size, assigner, measured, seed=seed, iterations=iterations, progress=progress
         )
+        return book(centroids)
 
     def assign(self, descriptors: npt.ArrayLike, k: int = 1) -> Int64:
         """The nearest visual words of each descriptor (Euclidean).
@@ -161,9 +165,10 @@ class Codebook:
         """The same visual words, with the reach that suits descriptors like these.
 
         Args:
-            descriptors: (n, d) float32, a few thousand.
+            descriptors: (n, d) float32, a few thousand that the words were not made of; without
+                any it stays as it is.
         """
-        if not self._has_cells:
+        if not self._has_cells or not len(descriptors):
             return self
         nearest = replace(self, exact=True).assign(descriptors)[:, 0]
         tuned = replace(self, reach=self._cells.reach(descriptors, nearest, AGREEMENT))
@@ -212,7 +217,7 @@ class Codebook:
         if self.reach is not None:
             return self.reach
         # a word's nearest other one stands for the nearest one of a descriptor
-        sample = _sample(self.centroids, seed=0)
+        sample = self.centroids[_draw(self.size, min(MEASURED, self.size), seed=0)]
         nearest = replace(self, exact=True).assign(sample, k=2)[:, 1]
         return self._cells.reach(sample, nearest, AGREEMENT)
 
@@ -251,6 +256,5 @@ class Codebook:
         return codebook
 
 
-def _sample(vectors: Float32, seed: int) -> Float32:
-    count = min(MEASURED, len(vectors))
-    return vectors[np.random.default_rng(seed).choice(len(vectors), count, replace=False)]
+def _draw(rows: int, count: int, seed: int) -> Int64:
+    return np.random.default_rng(seed).choice(rows, count, replace=False)

@@ -128,7 +128,7 @@ def test_a_word_that_loses_its_descriptors_takes_half_of_another():
             return lambda vectors: np.minimum(_nearest(vectors, centroids), 2)
         return lambda vectors: _nearest(vectors, centroids)
 
-    found = cluster(points, 4, assigner, seed=0, iterations=6)
+    found = cluster(points, 4, assigner, np.arange(3), seed=0, iterations=6)
     assert np.isfinite(found).all()
     assert set(_nearest(points, found)) == {0, 1, 2, 3}
 
