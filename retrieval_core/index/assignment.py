@@ -10,6 +10,9 @@ from retrieval_core.index.instructions import widen_short
 
 Array = npt.NDArray[Any]
 
+# numbers that the processor compares at a time
+LANES = 16
+
 
 @numba.njit(cache=True, nogil=True)
 def rows_between(affinities: Array, lowest: Array, highest: Array, rows: Array) -> int:
@@ -65,15 +68,27 @@ def keep_best(
             better += reduced[j] > lowest
         if better == 0:
             continue
-        for j in range(width):
-            if reduced[j] > lowest:
-                score, place = reduced[j] + affinities[row], last
-                while place > 0 and scores[row, place - 1] < score:
-                    scores[row, place] = scores[row, place - 1]
-                    words[row, place] = words[row, place - 1]
-                    place -= 1
-                scores[row, place], words[row, place] = score, first + j
-                lowest = scores[row, last] - affinities[row]
+        for begin in range(0, width, LANES):
+            end = min(begin + LANES, width)
+            better = 0
+            for j in range(begin, end):
+                better += reduced[j] > lowest
+            if better == 0:
+                continue
+            for j in range(begin, end):
+                if reduced[j] > lowest:
+                    _insert(words[row], scores[row], first + j, reduced[j] + affinities[row])
+                    lowest = scores[row, last] - affinities[row]
+
+
+@numba.njit(cache=True, nogil=True)
+def _insert(words: Array, scores: Array, word: int, score: float) -> None:
+    """Put a word in its place, and drop the last one."""
+    place = len(words) - 1
+    while place > 0 and scores[place - 1] < score:
+        scores[place], words[place] = scores[place - 1], words[place - 1]
+        place -= 1
+    scores[place], words[place] = score, word
 
 
 @numba.njit(cache=True, nogil=True)

@@ -28,9 +28,11 @@ WORDS_PER_CELL = 256
 CLUSTERING_ROUNDS = 5
 BLOCK = 32_768
 # The library compiles a kernel for each shape of a product that it meets: let there be few.
-LARGEST_PRODUCT, SMALLEST_PRODUCT = 1024, 128
-# standard deviations above the average of the cells that are searched first
-NEARBY = 2.0
+LARGEST_PRODUCT, PRODUCT_STEP = 2048, 128
+# words of a cell are filled up to a multiple of
+WIDTH = 32
+# standard deviations above the reach of the cells that are searched first
+NEARBY = 0.2
 
 
 def has_short_products() -> bool:
@@ -54,11 +56,20 @@ class Cells:
         self.means = cluster_exactly(centred, count, seed=0, iterations=CLUSTERING_ROUNDS)
         self._cell = faiss.knn(centred, self.means, 1)[1][:, 0]
         self.halves = _squares(self.means) / 2
-        self.words = np.argsort(self._cell, kind="stable")
-        own = self._cell[self.words]
-        self.bounds = np.searchsorted(own, np.arange(len(self.means) + 1))
-        self.biases = _squares(centred[self.words]) / 2 - self.halves[own]
-        relative = torch.from_numpy(centred[self.words] - self.means[own])
+        order = np.argsort(self._cell, kind="stable")
+        own = self._cell[order]
+        counts = np.bincount(own, minlength=count)
+        # cells have few different widths, so that products have few shapes
+        self.bounds = np.append(0, np.cumsum(-(-counts // WIDTH) * WIDTH))
+        places = (
+            self.bounds[own] + np.arange(len(own)) - np.repeat(np.cumsum(counts) - counts, counts)
+        )
+        self.words = np.full(self.bounds[-1], -1)
+        self.words[places] = order
+        self.biases = np.full(self.bounds[-1], np.inf, np.float32)
+        self.biases[places] = _squares(centred[order]) / 2 - self.halves[own]
+        relative = torch.zeros((int(self.bounds[-1]), centred.shape[1]))
+        relative[torch.from_numpy(places)] = torch.from_numpy(centred[order] - self.means[own])
         self.relative = relative.to(torch.bfloat16 if short else torch.float32)
 
     def reach(self, vectors: Float32, nearest: Int64, agreement: float) -> float:
@@ -90,15 +101,16 @@ class Cells:
         """
         found = np.empty((len(vectors), count), np.int64)
 
-        def search(start: int) -> None:
-            part = slice(start, start + BLOCK)
-            found[part] = _BlockSearch(self, vectors[part], count, reach).words()
+        def search(first: int) -> None:
+            block = _BlockSearch(self, count, reach)
+            for start in range(first * BLOCK, len(vectors), cores() * BLOCK):
+                part = slice(start, start + BLOCK)
+                found[part] = block.words(vectors[part])
 
-        starts = range(0, len(vectors), BLOCK)
         threads = torch.get_num_threads()
         # every thread has a core of its own; what it sets is the process's number for new threads
         with ThreadPoolExecutor(cores(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            list(pool.map(search, starts))
+            list(pool.map(search, range(cores())))
         torch.set_num_threads(threads)
         return found
 
@@ -124,33 +136,41 @@ class Cells:
 
 
 class _BlockSearch:
-    """Some descriptors on their way through the cells."""
+    """Some descriptors after the other on their way through the cells, in the same memory."""
 
-    def __init__(self, cells: Cells, vectors: Float32, count: int, reach: float) -> None:
-        self._cells = cells
-        centred = vectors - cells.origin
-        tensor = torch.from_numpy(centred)
-        halves, means = torch.from_numpy(cells.halves), torch.from_numpy(cells.means)
-        affinities = torch.addmm(halves[:, None], means, tensor.T, beta=-1)
-        self._affinities = affinities.numpy()
-        mean, deviation = cells.moments(centred)
+    def __init__(self, cells: Cells, count: int, reach: float) -> None:
+        self._cells, self._count = cells, count
         # the nearest cells first: few words of others are better than what they hold
-        above = np.array([NEARBY, reach], np.float32)[:, None]
-        self._levels = [np.full_like(mean, np.inf), *(mean + np.maximum(above, reach) * deviation)]
-        self._found = np.full((len(vectors), count), -1, np.int32)
-        self._scores = np.full((len(vectors), count), -np.inf, np.float32)
-        dtype, widest = cells.relative.dtype, int(np.diff(cells.bounds).max())
-        self._tensor = tensor.to(dtype)
-        self._picked = torch.empty((LARGEST_PRODUCT, vectors.shape[1]), dtype=dtype)
+        self._above = np.array([np.inf, reach + NEARBY, reach], np.float32)[:, None]
+        dim, dtype = cells.means.shape[1], cells.relative.dtype
+        widest = int(np.diff(cells.bounds).max())
+        self._all_affinities = torch.empty(len(cells.means) * BLOCK)
+        self._picked = torch.empty((LARGEST_PRODUCT, dim), dtype=dtype)
         self._products = torch.empty(LARGEST_PRODUCT * widest, dtype=dtype)
 
-    def words(self) -> Int64:
+    def words(self, vectors: Float32) -> Int64:
         """(n, count) int64 words, best first; -1 where there are fewer."""
-        rows = np.empty(self._affinities.shape[1] + 1, np.int64)
-        for highest, lowest in pairwise(self._levels):
+        levels = self._enter(vectors)
+        rows = np.empty(len(vectors) + 1, np.int64)
+        for highest, lowest in pairwise(levels):
             for cell, affinities in enumerate(self._affinities):
                 self._visit(cell, rows[: rows_between(affinities, lowest, highest, rows)])
         return np.where(self._found < 0, -1, self._cells.words[self._found])
+
+    def _enter(self, vectors: Float32) -> Float32:
+        """Affinities to the cells; how high they are where a cell is searched, (3, n) falling."""
+        cells, size = self._cells, (len(vectors), self._count)
+        centred = vectors - cells.origin
+        tensor = torch.from_numpy(centred)
+        self._tensor = tensor.to(cells.relative.dtype)
+        halves, means = torch.from_numpy(cells.halves), torch.from_numpy(cells.means)
+        shape = len(means), len(vectors)
+        affinities = self._all_affinities[: shape[0] * shape[1]].view(shape)
+        torch.addmm(halves[:, None], means, tensor.T, beta=-1, out=affinities)
+        self._affinities = affinities.numpy()
+        self._found, self._scores = np.full(size, -1, np.int32), np.full(size, -np.inf, np.float32)
+        mean, deviation = cells.moments(centred)
+        return mean + self._above * deviation
 
     def _visit(self, cell: int, rows: Int64) -> None:
         """Compare descriptors with the words of a cell."""
@@ -178,11 +198,8 @@ class _BlockSearch:
 
 
 def _product_size(rows: int) -> int:
-    """Rows of the next product: a power of two within the bounds."""
-    size = LARGEST_PRODUCT
-    while size > SMALLEST_PRODUCT and size // 2 >= rows:
-        size //= 2
-    return size
+    """Rows of the next product: a multiple of the step, up to the largest."""
+    return min(LARGEST_PRODUCT, -(-rows // PRODUCT_STEP) * PRODUCT_STEP)
 
 
 def _squares(vectors: Float32) -> Float32:

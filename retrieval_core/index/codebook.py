@@ -28,10 +28,10 @@ SPARE_CANDIDATES = 4
 SPARE_OF_CELLS = 1
 # Fewer words are compared faster all at once.
 CELLS_FROM = 16_384
-# Share of descriptors that get the word that is truly nearest.
-AGREEMENT = 0.993
-# Descriptors by which that share is measured, and one in how many at most.
-MEASURED, SHARE_MEASURED = 2_000, 50
+# Share of descriptors that get the word that is truly nearest; while words still move, fewer do.
+AGREEMENT, AGREEMENT_IN_TRAINING = 0.992, 0.95
+# Descriptors by which that share is measured, in training too, and one in how many at most.
+MEASURED, MEASURED_IN_TRAINING, SHARE_MEASURED = 2_000, 500, 50
 
 
 @dataclass(frozen=True)
@@ -130,16 +130,15 @@ class Codebook:
         measured = _draw(len(vectors), count, seed)
         sample = vectors[measured]
 
-        def book(centroids: Float32) -> Codebook:
-            return Codebook(centroids, exact=exact, device=device).reaching(sample)
-
         def assigner(centroids: Float32) -> Callable[[Float32], Int64]:
-            return lambda some: book(centroids).assign(some)[:, 0]
+            moving = Codebook(centroids, exact=exact, device=device)
+            tuned = moving.reaching(sample[:MEASURED_IN_TRAINING], AGREEMENT_IN_TRAINING)
+            return lambda some: tuned.assign(some)[:, 0]
 
         centroids = cluster(
             vectors, size, assigner, measured, seed=seed, iterations=iterations, progress=progress
         )
-        return book(centroids)
+        return Codebook(centroids, exact=exact, device=device).reaching(sample)
 
     def assign(self, descriptors: npt.ArrayLike, k: int = 1) -> Int64:
         """The nearest visual words of each descriptor (Euclidean).
@@ -161,17 +160,18 @@ class Codebook:
             raise IndexInputError(f"k: expected 1 to {self.size} words, found {k}")
         return compare_again(vectors, self.centroids, self._candidates(vectors, k), k)
 
-    def reaching(self, descriptors: Float32) -> "Codebook":
+    def reaching(self, descriptors: Float32, agreement: float = AGREEMENT) -> "Codebook":
         """The same visual words, with the reach that suits descriptors like these.
 
         Args:
             descriptors: (n, d) float32, a few thousand that the words were not made of; without
                 any it stays as it is.
+            agreement: share of them that shall get the word that is truly nearest, 0 to 1.
         """
         if not self._has_cells or not len(descriptors):
             return self
         nearest = replace(self, exact=True).assign(descriptors)[:, 0]
-        tuned = replace(self, reach=self._cells.reach(descriptors, nearest, AGREEMENT))
+        tuned = replace(self, reach=self._cells.reach(descriptors, nearest, agreement))
         tuned.__dict__["_cells"] = self._cells
         return tuned
 
