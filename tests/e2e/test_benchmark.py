@@ -129,7 +129,7 @@ def test_local_scores_are_those_of_one_index_of_everything(scored, searched, tmp
 
 def test_the_index_of_a_run_is_that_of_its_database(scored):
     workdir, *_ = scored
-    _, manifest = find_artifact(str(CONFIG), "asmk", str(workdir.path))
+    _, manifest = find_artifact(CONFIG.stem, "asmk", str(workdir.path))
     assert load_manifest(manifest.input("features").uri).config["part"] == "test"
 
 
