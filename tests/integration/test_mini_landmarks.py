@@ -2,7 +2,6 @@
 
 import csv
 import tarfile
-from dataclasses import replace
 
 import pytest
 
@@ -114,21 +113,3 @@ def test_asmk_on_local_descriptors_is_above_the_floor(model, store, catalogue, d
         reached = local[name], whole[name]
         print(f"{name}: ASMK {reached[0]:.3f}, global {reached[1]:.3f}, floor {floor}")
         assert reached[0] > floor
-
-
-def test_words_that_are_sought_nearby_score_as_those_of_all(
-    model, store, catalogue, demo, tmp_path
-):
-    three_scales = SETTINGS.model_copy(update={"scales": (1.414, 1.0, 0.707)})
-    words = _extract(model, demo.split("train"), three_scales, tmp_path / "demo")
-    codebook = Codebook.train(words.sample_local(10**6, seed=0), 16_384, seed=0, iterations=3)
-    exact = replace(codebook, exact=True)
-    scores = [_map(book, store, catalogue) for book in (codebook, exact)]
-    descriptors = store.sample_local(10**6, seed=0)
-    agreed = codebook.assign(descriptors) == exact.assign(descriptors)
-    print(
-        f"agreement {agreed.mean():.4f}; mAP {scores[0]['map']:.4f}, exact {scores[1]['map']:.4f}"
-    )
-    assert agreed.mean() > 0.985
-    for name in FLOOR:
-        assert scores[0][name] == pytest.approx(scores[1][name], abs=0.001)
