@@ -67,10 +67,7 @@ def extract(
     def build(run: StageRun) -> Outcome:
         if codebook:
             require_words_of(model, codebook)
-        rows = sample(_rows(Catalogue.load(dataset.uri), part), limit, seed)
-        if not rows:
-            raise DatasetError(f"{dataset.uri} has no {part} images: training.dataset names others")
-        shards = plan_shards(rows, config.shard_size)
+        shards = plan_shards(_drawn(dataset, part, limit, seed), config.shard_size)
         finish_missing(
             context,
             run,
@@ -87,5 +84,9 @@ def extract(
     return run_stage(context, stage, build)
 
 
-def _rows(catalogue: Catalogue, part: Part) -> list[ImageRow]:
-    return catalogue.database() if part == "distractor" else catalogue.split(part)
+def _drawn(dataset: ArtifactRef, part: Part, limit: int | None, seed: int) -> list[ImageRow]:
+    catalogue = Catalogue.load(dataset.uri)
+    rows = catalogue.database() if part == "distractor" else catalogue.split(part)
+    if not rows:
+        raise DatasetError(f"{dataset.uri} has no {part} images: training.dataset names others")
+    return sample(rows, limit, seed)

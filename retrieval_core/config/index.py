@@ -14,7 +14,7 @@ class CodebookConfig(Config):
     exact: bool = Field(
         False,
         description="compare descriptors with every visual word; false: of 16,384 words or more "
-        "only with those nearby, which finds the nearest for 99 % of the descriptors",
+        "only with those nearby, which finds the nearest for 99 % of descriptors like these",
     )
     images: int = Field(20_000, ge=1, description="training images whose descriptors are clustered")
     scales: tuple[Scale, ...] = Field(

@@ -100,18 +100,22 @@ class Cells:
             (n, count) int64, best first; -1 where the cells hold fewer.
         """
         found = np.empty((len(vectors), count), np.int64)
+        at_work = min(cores(), -(-len(vectors) // BLOCK))
 
         def search(first: int) -> None:
-            block = _BlockSearch(self, count, reach)
-            for start in range(first * BLOCK, len(vectors), cores() * BLOCK):
+            block = _BlockSearch(self, min(BLOCK, len(vectors)), count, reach)
+            for start in range(first * BLOCK, len(vectors), at_work * BLOCK):
                 part = slice(start, start + BLOCK)
                 found[part] = block.words(vectors[part])
 
         threads = torch.get_num_threads()
         # every thread has a core of its own; what it sets is the process's number for new threads
-        with ThreadPoolExecutor(cores(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            list(pool.map(search, range(cores())))
-        torch.set_num_threads(threads)
+        pool = ThreadPoolExecutor(max(1, at_work), initializer=torch.set_num_threads, initargs=(1,))
+        try:
+            with pool:
+                list(pool.map(search, range(at_work)))
+        finally:
+            torch.set_num_threads(threads)
         return found
 
     def moments(self, centred: Float32) -> tuple[Float32, Float32]:
@@ -138,13 +142,13 @@ class Cells:
 class _BlockSearch:
     """Some descriptors after the other on their way through the cells, in the same memory."""
 
-    def __init__(self, cells: Cells, count: int, reach: float) -> None:
+    def __init__(self, cells: Cells, rows: int, count: int, reach: float) -> None:
         self._cells, self._count = cells, count
         # the nearest cells first: few words of others are better than what they hold
         self._above = np.array([np.inf, reach + NEARBY, reach], np.float32)[:, None]
         dim, dtype = cells.means.shape[1], cells.relative.dtype
         widest = int(np.diff(cells.bounds).max())
-        self._all_affinities = torch.empty(len(cells.means) * BLOCK)
+        self._all_affinities = torch.empty(len(cells.means) * rows)
         self._picked = torch.empty((LARGEST_PRODUCT, dim), dtype=dtype)
         self._products = torch.empty(LARGEST_PRODUCT * widest, dtype=dtype)
 

@@ -54,7 +54,8 @@ class Codebook:
     Attributes:
         centroids: (size, d) float32, one row per visual word.
         exact: compare every descriptor with every word; else, of 16,384 words or more, only with
-            those in cells nearby, which finds the nearest of all for 99 % of the descriptors.
+            those in cells nearby, which finds the nearest of all for 99 % of descriptors like
+            those trained on.
         reach: how far from a descriptor such cells may lie (`Cells.reach`); default: measured on
             the centroids themselves, which looks further than trained descriptors need.
         device: where words are compared: "cpu", or a GPU, where comparing all is faster.

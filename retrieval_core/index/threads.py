@@ -24,7 +24,7 @@ def side_by_side(
 
     Args:
         call: to make.
-        items: what with.
+        items: what with, at least one.
         threads: at work; 0: one per core.
     """
     first, *others = items

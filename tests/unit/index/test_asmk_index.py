@@ -244,6 +244,13 @@ def test_another_codebook_is_refused_by_both_digests(tmp_path):
     assert_same(AsmkIndex.open(tmp_path, CODEBOOK), built({4: [1]}))
 
 
+def test_an_index_saved_without_its_codebook_is_opened_with_it(tmp_path):
+    built({4: [1]}).save(tmp_path, with_codebook=False)
+    with pytest.raises(ArtifactError, match=f"without its codebook, {CODEBOOK.digest}"):
+        AsmkIndex.open(tmp_path)
+    assert_same(AsmkIndex.open(tmp_path, CODEBOOK), built({4: [1]}))
+
+
 def test_opening_names_what_is_missing(tmp_path):
     with pytest.raises(ArtifactError, match=r"index\.json"):
         AsmkIndex.open(tmp_path)
