@@ -13,7 +13,7 @@ import numpy.typing as npt
 from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.errors import ArtifactError, ArtifactMismatchError, IndexInputError
 from retrieval_core.index.candidates import compare_again, compare_all
-from retrieval_core.index.cells import Cells, has_short_products
+from retrieval_core.index.cells import Cells
 from retrieval_core.index.clustering import cluster, cluster_exactly
 from retrieval_core.index.device import torch_device
 from retrieval_core.index.inputs import Float32, Int64, check_vectors
@@ -211,7 +211,7 @@ class Codebook:
 
     @cached_property
     def _cells(self) -> Cells:
-        return Cells(self.centroids, short=has_short_products())
+        return Cells(self.centroids)
 
     @cached_property
     def _reach(self) -> float:

@@ -1,15 +1,20 @@
 """Approximate assignment: cells of visual words, and k-means with them."""
 
+from functools import partial
+
 import faiss
 import numpy as np
 import pytest
+import torch
 
 from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.errors import IndexInputError
 from retrieval_core.index import Codebook
 from retrieval_core.index import codebook as codebooks
+from retrieval_core.index.cell_products import LibraryProducts, TileProducts
 from retrieval_core.index.cells import Cells
 from retrieval_core.index.clustering import cluster, cluster_exactly
+from retrieval_core.index.tiles import has_tiles
 
 DIM = 24
 
@@ -39,10 +44,21 @@ def _nearest(descriptors, centroids):
     return faiss.knn(descriptors, centroids, 1)[1][:, 0]
 
 
-@pytest.mark.parametrize("short", [False, True])
+@pytest.fixture(params=["float32", "bfloat16", "tiles"])
+def products(request):
+    """Every way in which cells are multiplied."""
+    if request.param != "tiles":
+        return partial(LibraryProducts, dtype=getattr(torch, request.param))
+    if not has_tiles():
+        pytest.skip("this processor has no tiles of bfloat16 (Intel AMX)")
+    return TileProducts
+
+
 @pytest.mark.parametrize("agreement", [0.9, 0.99])
-def test_the_reach_gives_the_agreement_that_was_asked_for(descriptors, centroids, short, agreement):
-    cells = Cells(centroids, short=short)
+def test_the_reach_gives_the_agreement_that_was_asked_for(
+    descriptors, centroids, products, agreement
+):
+    cells = Cells(centroids, products)
     known, new = descriptors[:4_000], descriptors[4_000:]
     reach = cells.reach(known, _nearest(known, centroids), agreement)
     found = cells.nearest(new, 5, reach)
@@ -50,10 +66,10 @@ def test_the_reach_gives_the_agreement_that_was_asked_for(descriptors, centroids
     assert agreement - 0.02 < agreed < agreement + 0.09
 
 
-def test_everything_is_found_where_every_cell_is_searched(descriptors, centroids):
-    found = Cells(centroids, short=False).nearest(descriptors, 4, -100.0)
+def test_everything_is_found_where_every_cell_is_searched(descriptors, centroids, products):
+    found = Cells(centroids, products).nearest(descriptors, 6, -100.0)
     expected = faiss.knn(descriptors, centroids, 4)[1]
-    assert (found == expected).mean() > 0.999
+    assert (found[:, :, None] == expected[:, None]).any(axis=1).mean() > 0.999
     assert (np.sort(found, axis=1) >= 0).all()
 
 
