@@ -15,13 +15,12 @@ LANES = 16
 
 
 @numba.njit(cache=True, nogil=True)
-def rows_between(affinities: Array, lowest: Array, highest: Array, rows: Array) -> int:
+def rows_above(affinities: Array, lowest: Array, rows: Array) -> int:
     """Choose the descriptors to which a cell is so near.
 
     Args:
         affinities: (n,) float32 of the descriptors to the cell.
         lowest: (n,) float32, what is chosen lies above.
-        highest: (n,) float32, what is chosen does not lie above.
         rows: (n + 1,) int64, the chosen ones are written to its beginning.
 
     Returns:
@@ -31,7 +30,7 @@ def rows_between(affinities: Array, lowest: Array, highest: Array, rows: Array) 
     for row in range(len(affinities)):
         # written always and counted sometimes: no branch that the processor must guess
         rows[count] = row
-        count += (affinities[row] > lowest[row]) & (affinities[row] <= highest[row])
+        count += affinities[row] > lowest[row]
     return count
 
 
@@ -49,7 +48,7 @@ def keep_best(
 
     Args:
         products: (m, w) float32, or the bits of bfloat16 as uint16, of these descriptors and the
-            cell's words.
+            cell's words, w a multiple of 16; there may be more rows than descriptors.
         rows: (m,) int64, which descriptors.
         affinities: (n,) float32 of all descriptors to the cell.
         biases: (w,) float32; a word's score is affinity + product - bias.
@@ -62,20 +61,20 @@ def keep_best(
     for i in range(len(rows)):
         row = rows[i]
         lowest = scores[row, last] - affinities[row]
-        better = 0
+        # counted in 32 bits, as wide as what is compared: so many at a time
+        better = np.int32(0)
         for j in range(width):
             reduced[j] = widen_short(products[i, j]) - biases[j]
-            better += reduced[j] > lowest
+            better += np.int32(reduced[j] > lowest)
         if better == 0:
             continue
         for begin in range(0, width, LANES):
-            end = min(begin + LANES, width)
-            better = 0
-            for j in range(begin, end):
-                better += reduced[j] > lowest
+            better = np.int32(0)
+            for j in range(begin, begin + LANES):
+                better += np.int32(reduced[j] > lowest)
             if better == 0:
                 continue
-            for j in range(begin, end):
+            for j in range(begin, begin + LANES):
                 if reduced[j] > lowest:
                     _insert(words[row], scores[row], first + j, reduced[j] + affinities[row])
                     lowest = scores[row, last] - affinities[row]

@@ -148,8 +148,9 @@ def _visit_by_tiles(
     for start in range(0, len(rows), BLOCK):
         part = rows[start : start + BLOCK]
         for i in range(len(part)):
+            row = part[i]
             for j in range(vectors.shape[1]):
-                block[i, j] = vectors[part[i], j]
+                block[i, j] = vectors[row, j]
         multiply_block(block, packed, products, shapes)
         keep_best(products, part, affinities, biases, first, words, scores)
 

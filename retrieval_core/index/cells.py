@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from retrieval_core.index.assignment import rows_between
+from retrieval_core.index.assignment import rows_above
 from retrieval_core.index.cell_products import Prepare, fastest_products
 from retrieval_core.index.clustering import cluster_exactly
 from retrieval_core.index.inputs import Float32, Int64
@@ -26,8 +26,6 @@ CLUSTERING_ROUNDS = 5
 BLOCK = 32_768
 # words of a cell are filled up to a multiple of
 WIDTH = 32
-# standard deviations above the reach of the cells that are searched first
-NEARBY = 0.2
 
 
 class Cells:
@@ -132,9 +130,7 @@ class _BlockSearch:
     """Some descriptors after the other on their way through the cells, in the same memory."""
 
     def __init__(self, cells: Cells, rows: int, count: int, reach: float) -> None:
-        self._cells, self._count = cells, count
-        # the nearest cells first: few words of others are better than what they hold
-        self._above = np.array([np.inf, reach + NEARBY, reach], np.float32)[:, None]
+        self._cells, self._count, self._reach = cells, count, reach
         self._all_affinities = torch.empty(len(cells.means) * rows)
 
     def words(self, vectors: Float32) -> Int64:
@@ -145,13 +141,11 @@ class _BlockSearch:
         all_affinities = self._affinities(centred)
         visit = cells.products.enter(centred)
         mean, deviation = cells.moments(centred.numpy())
+        lowest = mean + self._reach * deviation
         rows = np.empty(len(vectors) + 1, np.int64)
-        for highest, lowest in pairwise(mean + self._above * deviation):
-            for affinities, (begin, end) in zip(
-                all_affinities, pairwise(cells.bounds), strict=True
-            ):
-                some = rows[: rows_between(affinities, lowest, highest, rows)]
-                visit(begin, end, some, affinities, found, scores)
+        for affinities, (begin, end) in zip(all_affinities, pairwise(cells.bounds), strict=True):
+            near = rows[: rows_above(affinities, lowest, rows)]
+            visit(begin, end, near, affinities, found, scores)
         return np.where(found < 0, -1, cells.words[found])
 
     def _affinities(self, centred: Tensor) -> Float32:
