@@ -6,7 +6,8 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-BIT32 = ir.IntType(32)
+BIT32, POINTER = ir.IntType(32), ir.IntType(8).as_pointer()
+TO_READ, SECOND_CACHE, OF_DATA = 0, 2, 1
 
 
 @intrinsic
@@ -42,7 +43,23 @@ def _widen_short(_context: Any, value: Any) -> Any:
     return types.float32(value), generate
 
 
+@intrinsic
+def _fetch(_context: Any, _address: Any) -> Any:
+    """Have the bytes at an address brought into the second cache, without waiting for them."""
+
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        module, name = builder.module, "llvm.prefetch.p0"
+        kind = ir.FunctionType(ir.VoidType(), [POINTER, BIT32, BIT32, BIT32])
+        function = module.globals.get(name) or ir.Function(module, kind, name)
+        place = builder.inttoptr(arguments[0], POINTER)
+        builder.call(function, [place, BIT32(TO_READ), BIT32(SECOND_CACHE), BIT32(OF_DATA)])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), generate
+
+
 # the decorator keeps the signature of the code generator, not that of the function it makes
 count_ones: Any = _count_ones
 widen_half: Any = _widen_half
 widen_short: Any = _widen_short
+fetch: Any = _fetch

@@ -16,7 +16,7 @@ from retrieval_core.index.threads import cores, side_by_side
 Candidates = tuple[Int64, Float32]
 
 # the sums of so many images stay in the cache of a core
-IMAGES_AT_ONCE = 131_072
+IMAGES_AT_ONCE = 262_144
 # bounds the candidates that wait to be put in order
 QUERIES_AT_ONCE = 64
 
