@@ -1,20 +1,20 @@
 """How the cost of an inverted file grows from a thousand images to a million.
 
 Posting lists are made up (450 visual words an image of 65,536, 128-bit codes): what is timed is
-building them from aggregated images, opening, and searching, beside a plain read of the same
-posting lists and the memory's measured speed.
+building them from aggregated images, 50,000 at a time, and merging these, opening, and searching,
+beside a plain read of the same posting lists and the memory's measured speed.
 
     python benchmarks/asmk_growth.py --images 1000 10000 100000 1000000 --folder /tmp/growth
 """
 
 import argparse
 import json
+import shutil
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from rich.table import Table
 
 from retrieval_core.index import AsmkIndex
 from retrieval_core.index.aggregation import Aggregates
+from retrieval_core.index.build import Aggregation
 from retrieval_core.index.ranking import Queries, Selectivity, rank
 from retrieval_core.index.segment import Segment, build_segment
 from retrieval_core.index.snapshot import Snapshot
@@ -34,7 +35,7 @@ from retrieval_core.index.threads import cores
 
 RESULTS = Path(__file__).parent / "results" / "asmk_growth.json"
 WORDS_PER_IMAGE = 450
-IMAGES_PER_SEGMENT = 50_000
+IMAGES_PER_PART = 50_000
 QUERIES, TOP_K = 20, 1_000
 READ_AT_ONCE = 1 << 22
 
@@ -45,7 +46,7 @@ def main() -> None:
     sizes = [1_000, 10_000, 100_000, 1_000_000]
     parser.add_argument("--images", type=int, nargs="+", default=sizes)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--folder", type=Path, help="with room for 9 kB an image")
+    parser.add_argument("--folder", type=Path, help="with room for 18 kB an image")
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
     results = []
@@ -59,27 +60,30 @@ def main() -> None:
 def _measure(images: int, folder: Path, repeats: int) -> dict[str, Any]:
     words = codebook()
     build_segment(np.arange(1), _aggregated(1, seed=0), WORDS)  # compiled, or read from the cache
-    segments, seconds = [], 0.0
-    starts = range(0, images, IMAGES_PER_SEGMENT)
+    parts, seconds = [], 0.0
+    starts = range(0, images, IMAGES_PER_PART)
     for start in track(starts, f"{images:,} images"):
-        ids = np.arange(start, min(start + IMAGES_PER_SEGMENT, images))
+        ids = np.arange(start, min(start + IMAGES_PER_PART, images))
         aggregates = _aggregated(len(ids), seed=start)
         taken, segment = _timed(lambda i=ids, a=aggregates: build_segment(i, a, WORDS))
-        segments.append(segment)
         seconds += taken
-    alive = tuple(np.ones(len(segment), bool) for segment in segments)
-    snapshot = Snapshot(tuple(segments), alive, use_idf=False)
-    saving, _ = _timed(partial(AsmkIndex(words, snapshot, binary=True).save, folder))
-    stored = sum(p.stat().st_size for p in folder.iterdir()) - words.centroids.nbytes
-    segments.clear()
-    del segment, snapshot  # what follows is what is on disk
-    opening = statistics.median(_timed(lambda: AsmkIndex.open(folder))[0] for _ in range(repeats))
-    index = AsmkIndex.open(folder)
+        parts.append(str(folder / f"part-{start}"))
+        snapshot = Snapshot((segment,), (np.ones(len(ids), bool),), use_idf=False)
+        AsmkIndex(words, snapshot, binary=True).save(parts[-1], with_codebook=False)
+    aggregation = Aggregation("", np.arange(images), binary=True, use_idf=False)
+    whole = folder / "whole"
+    merging, _ = _timed(lambda: aggregation.merge(words, parts, str(whole)))
+    for part in parts:
+        shutil.rmtree(part)
+    stored = sum(p.stat().st_size for p in whole.iterdir()) - words.centroids.nbytes
+    opening = statistics.median(_timed(lambda: AsmkIndex.open(whole))[0] for _ in range(repeats))
+    index = AsmkIndex.open(whole)
     return {
         "images": images,
         "postings": images * WORDS_PER_IMAGE,
         "build_seconds": seconds,
-        "save_seconds": saving,
+        "merge_seconds": merging,
+        "segments": len(index.snapshot.segments),
         "open_seconds": opening,
         "bytes": stored,
         **_search(index.snapshot, repeats),

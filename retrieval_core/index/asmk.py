@@ -148,11 +148,18 @@ class AsmkIndex:
         refuse(ids[~self._snapshot.holds(ids)], "not in the index")
         self._snapshot = self._snapshot.without(ids)
 
-    def compact(self) -> None:
-        """Free what removed images held and merge all posting lists; changes no result."""
+    def compact(self, folder: str | Path | None = None) -> None:
+        """Free what removed images held and merge all posting lists; changes no result.
+
+        Args:
+            folder: on the disk, for an index that is larger than the memory: its posting lists
+                are put together there, and nothing stays behind. Default: in memory.
+        """
         snapshot = self._snapshot
         if len(snapshot.segments) > 1 or not snapshot.alive[0].all():
-            self._snapshot = snapshot.merged(len(snapshot.segments))
+            self._snapshot = snapshot.merged(
+                len(snapshot.segments), Path(folder) if folder else None
+            )
 
     def search(
         self,

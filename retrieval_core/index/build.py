@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -16,8 +17,9 @@ from retrieval_core.index.vector import VectorIndex
 
 # every part that is open holds a few files open
 OPENED_AT_ONCE = 64
-# of postings, merged in memory; about 100,000 images of 500 visual words and 128 bits each
-SEGMENT_BYTES = 2**30
+# Of postings; about 200,000 images of 500 visual words and 128 bits each: their scores stay in the
+# cache of a core, and their posting lists are long enough to be read at the memory's speed.
+SEGMENT_BYTES = 2**31
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +67,15 @@ class Aggregation:
         index.compact()
         return index
 
-    def join(self, codebook: Codebook, uris: Sequence[str]) -> AsmkIndex:
-        """One segment, in memory, of the images of saved indexes.
+    def join(
+        self, codebook: Codebook, uris: Sequence[str], folder: Path | None = None
+    ) -> AsmkIndex:
+        """One segment of the images of saved indexes.
+
+        Args:
+            codebook: visual words.
+            uris: of the indexes.
+            folder: as of `AsmkIndex.compact`.
 
         Raises:
             ArtifactError: one of them is missing or unreadable.
@@ -77,13 +86,13 @@ class Aggregation:
         for start in range(0, len(uris), OPENED_AT_ONCE):
             parts = [self._open(codebook, uri) for uri in uris[start : start + OPENED_AT_ONCE]]
             index = AsmkIndex.union([index, *parts])
-            index.compact()
+            index.compact(folder)
         return index
 
     def merge(self, codebook: Codebook, uris: Sequence[str], target: str) -> AsmkIndex:
         """Save the index of all images from saved indexes of some of them each.
 
-        It has a segment for every `SEGMENT_BYTES` of postings; one at a time is in memory.
+        It has a segment for every `SEGMENT_BYTES` of postings, put together on the disk.
 
         Args:
             codebook: visual words; saved with the index.
@@ -93,10 +102,10 @@ class Aggregation:
         Raises:
             RetrievalError: as `join`.
         """
-        index = self._empty(codebook)
+        index, folder = self._empty(codebook), ArtifactDirectory(target).local_folder()
         index.save(target)
         for group in self._groups(codebook, uris):
-            index = AsmkIndex.union([index, self.join(codebook, group)])
+            index = AsmkIndex.union([index, self.join(codebook, group, folder)])
             index.save(target)
             index = AsmkIndex.open(target, codebook)
         return index

@@ -2,6 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,8 +13,12 @@ import numpy.typing as npt
 from retrieval_core.index.aggregation import Aggregates, Codes
 from retrieval_core.index.inputs import Int64
 from retrieval_core.index.kernels import count_words, list_postings, place_postings, sort_postings
+from retrieval_core.index.threads import side_by_side
 
 Mask = npt.NDArray[np.bool_]
+
+# merged at a time by a thread; about 80 MB with codes of 128 bits
+POSTINGS_AT_ONCE = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -108,12 +116,16 @@ def build_segment(image_ids: Int64, aggregates: Aggregates, codebook_size: int) 
     )
 
 
-def merge_segments(segments: Sequence[Segment], alive: Sequence[Mask]) -> Segment:
-    """One segment of all images that are alive; needs no memory beside that of the result.
+def merge_segments(
+    segments: Sequence[Segment], alive: Sequence[Mask], folder: Path | None = None
+) -> Segment:
+    """One segment of all images that are alive.
 
     Args:
         segments: at least one, of one codebook.
         alive: per segment (n,) bool; an id is alive in at most one segment.
+        folder: on the disk where the posting lists are put together, in nameless files that the
+            system writes out when it needs the memory; None: in memory.
     """
     pairs = list(zip(segments, alive, strict=True))
     ids = np.concatenate([segment.image_ids[living] for segment, living in pairs])
@@ -121,20 +133,42 @@ def merge_segments(segments: Sequence[Segment], alive: Sequence[Mask]) -> Segmen
     order = np.argsort(ids)
     position = np.empty(len(ids), np.int32)
     position[order] = np.arange(len(ids), dtype=np.int32)
-    offsets = np.append(0, np.cumsum(images_per_word(segments, alive)))
-    images = np.empty(offsets[-1], np.int32)
-    codes = np.empty((offsets[-1], segments[0].codes.shape[1]), segments[0].codes.dtype)
-    bits = as_bits(codes)
-    ends, first = offsets[:-1].copy(), 0
-    for segment, living in pairs:
+    positions, first = [], 0
+    for _, living in pairs:
         last = first + int(living.sum())
-        positions = np.full(len(living), -1, np.int32)
-        positions[living] = position[first:last]
-        place_postings(images, bits, ends, segment.lists, positions)
+        positions.append(np.full(len(living), -1, np.int32))
+        positions[-1][living] = position[first:last]
         first = last
-    if (np.diff(order) < 0).any():
-        sort_postings(offsets, images, bits)
+    offsets = np.append(0, np.cumsum(images_per_word(segments, alive)))
+    width, dtype = segments[0].codes.shape[1], segments[0].codes.dtype
+    images = _new_array(folder, (offsets[-1],), np.dtype(np.int32))
+    codes = _new_array(folder, (offsets[-1], width), dtype)
+    bits, in_order = as_bits(codes), bool((np.diff(order) > 0).all())
+
+    def merge(some: slice) -> None:
+        bounds = slice(some.start, some.stop + 1)
+        ends = offsets[some].copy()
+        for segment, places in zip(segments, positions, strict=True):
+            own_offsets, own_images, own_bits = segment.lists
+            lists = own_offsets[bounds], own_images, own_bits
+            place_postings(images, bits, ends, lists, places)
+        if not in_order:
+            sort_postings(offsets[bounds], images, bits)
+
+    # some words after the other, so that files are read and written from front to end
+    starts = np.searchsorted(offsets, np.arange(0, offsets[-1] + 1, POSTINGS_AT_ONCE))
+    bounds = np.unique(np.append(starts, len(offsets) - 1))
+    side_by_side(merge, [slice(a, b) for a, b in pairwise(bounds.tolist())] or [slice(0, 0)])
     return Segment(ids[order], words[order], offsets, images, codes)
+
+
+def _new_array(
+    folder: Path | None, shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> npt.NDArray[Any]:
+    if folder is None or 0 in shape:
+        return np.empty(shape, dtype)
+    with TemporaryFile(dir=folder) as file:
+        return np.asarray(np.memmap(file, dtype, "w+", shape=shape))
 
 
 def images_per_word(segments: Sequence[Segment], alive: Sequence[Mask]) -> Int64:

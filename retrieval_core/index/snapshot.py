@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -96,9 +97,14 @@ class Snapshot:
             left.append(still)
         return Snapshot(self.segments, tuple(left), self.use_idf)
 
-    def merged(self, last: int) -> "Snapshot":
-        """With the last so many segments in one, free of removed images."""
-        segment = merge_segments(self.segments[-last:], self.alive[-last:])
+    def merged(self, last: int, folder: Path | None = None) -> "Snapshot":
+        """With the last so many segments in one, free of removed images.
+
+        Args:
+            last: how many.
+            folder: as of `merge_segments`.
+        """
+        segment = merge_segments(self.segments[-last:], self.alive[-last:], folder)
         segments, alive = self.segments[:-last], self.alive[:-last]
         return Snapshot((*segments, segment), (*alive, np.ones(len(segment), bool)), self.use_idf)
 

@@ -32,7 +32,9 @@ def assert_equal(actual, expected):
 
 
 @pytest.mark.parametrize("settings", [{}, {"use_idf": True}, {"binary": False}])
-def test_the_union_searches_and_weighs_as_one_index_of_all_images(draw, codebook, settings):
+def test_the_union_searches_and_weighs_as_one_index_of_all_images(
+    draw, codebook, settings, tmp_path, monkeypatch
+):
     descriptors, owners = draw(150), np.repeat(np.arange(30), 5)
     whole, first, second = (AsmkIndex.create(codebook, **settings) for _ in range(3))
     whole.add(np.arange(30), descriptors, owners)
@@ -45,7 +47,10 @@ def test_the_union_searches_and_weighs_as_one_index_of_all_images(draw, codebook
     expected = whole.search(queries, query_index)
     united = AsmkIndex.union([first, second], [0, 18])
     assert_equal(united.search(queries, query_index), expected)
-    united.compact()
+    monkeypatch.setattr("retrieval_core.index.segment.POSTINGS_AT_ONCE", 20)
+    united.compact(tmp_path)
+    assert not list(tmp_path.iterdir())
+    assert len(united.snapshot.segments) == 1
     assert_equal(united.search(queries, query_index), expected)
     assert (len(first), len(second)) == (18, 12)
     assert second.image_ids.tolist() == list(range(12))
