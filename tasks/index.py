@@ -35,10 +35,10 @@ def index_local(
     )
 
     def build(run: StageRun) -> Outcome:
-        aggregation = _aggregation(config, features, codebook)
+        words = Codebook.load(codebook.uri)
+        aggregation = _aggregation(config, features, codebook).tuned(words)
         size = context.runtime.ray.images_per_partition
         partitions = FeatureStore(features.uri).partitions(size)
-        words = Codebook.load(codebook.uri)
         if len(partitions) == 1:
             index = aggregation.build(words, partitions[0], run.progress)
             index.save(run.directory.uri)

@@ -1,7 +1,7 @@
 """Indexes of extracted images; of any number of them, only a part is in memory."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,8 @@ from retrieval_core.index.vector import VectorIndex
 
 # every part that is open holds a few files open
 OPENED_AT_ONCE = 64
+# descriptors, and at most so many shards that they are drawn from
+MEASURED, SHARDS_MEASURED = 2_000, 16
 # Of postings; about 200,000 images of 500 visual words and 128 bits each: their scores stay in the
 # cache of a core, and their posting lists are long enough to be read at the memory's speed.
 SEGMENT_BYTES = 2**31
@@ -33,6 +35,7 @@ class Aggregation:
         use_idf: as of `AsmkIndex`.
         from_postings: whether extraction aggregated the images, all of which are then indexed,
             and kept no local descriptors.
+        reach: how far visual words are sought (`Codebook.reach`); None: as the codebook says.
     """
 
     features: str
@@ -40,6 +43,23 @@ class Aggregation:
     binary: bool
     use_idf: bool
     from_postings: bool = False
+    reach: float | None = None
+
+    def tuned(self, codebook: Codebook) -> "Aggregation":
+        """The same, with the reach that these descriptors need: training images may be others.
+
+        Args:
+            codebook: visual words.
+
+        Raises:
+            ArtifactError: a shard is missing or unreadable.
+        """
+        if self.from_postings:
+            return self
+        shards = [group[0] for group in FeatureStore(self.features).partitions(1)]
+        some = shards[:: -(-len(shards) // SHARDS_MEASURED)]
+        sample = FeatureStore(self.features, some).sample_local(MEASURED, seed=0)
+        return replace(self, reach=codebook.reaching(sample).reach)
 
     def build(
         self,
@@ -60,7 +80,7 @@ class Aggregation:
         """
         if self.from_postings:
             return self.join(codebook, [f"{self.features}/{postings_name(i)}" for i in shards])
-        index = self._empty(codebook)
+        index = self._empty(codebook.within(self.reach))
         for shard in FeatureStore(self.features, shards).local_shards(self.image_ids):
             index.add(shard.image_ids, shard.descriptors, shard.image_index)
             progress(len(index), len(self.image_ids))
@@ -102,6 +122,7 @@ class Aggregation:
         Raises:
             RetrievalError: as `join`.
         """
+        codebook = codebook.within(self.reach)
         index, folder = self._empty(codebook), ArtifactDirectory(target).local_folder()
         index.save(target)
         for group in self._groups(codebook, uris):

@@ -172,7 +172,13 @@ class Codebook:
         if not self._has_cells or not len(descriptors):
             return self
         nearest = replace(self, exact=True).assign(descriptors)[:, 0]
-        tuned = replace(self, reach=self._cells.reach(descriptors, nearest, agreement))
+        return self.within(self._cells.reach(descriptors, nearest, agreement))
+
+    def within(self, reach: float | None) -> "Codebook":
+        """The same visual words, sought so far; None: as far as before."""
+        if reach is None or not self._has_cells:
+            return self
+        tuned = replace(self, reach=reach)
         tuned.__dict__["_cells"] = self._cells
         return tuned
 

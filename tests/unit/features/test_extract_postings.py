@@ -154,3 +154,23 @@ def test_vectors_are_written_a_shard_at_a_time(extract, tmp_path):
     expected.save(tmp_path / "once")
     assert target.names() == ArtifactDirectory(tmp_path / "once").names()
     np.testing.assert_array_equal(index.vectors, vectors[1:])
+
+
+def test_words_are_sought_as_far_as_the_indexed_descriptors_need(
+    extract, rows, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("retrieval_core.index.codebook.CELLS_FROM", 32)
+    monkeypatch.setattr("retrieval_core.index.cells.WORDS_PER_CELL", 8)
+    directory, shards, _ = extract("stored")
+    words = codebook(words=64)
+    work = aggregation(directory, rows, from_postings=False)
+    tuned = work.tuned(words)
+    sample = FeatureStore(directory.uri).sample_local(10_000, seed=0)
+    right = Codebook(words.centroids, exact=True).assign(sample)
+    assert (words.within(tuned.reach).assign(sample) == right).mean() > 0.98
+    assert tuned.reach < words.within(5.0).reach == 5
+    index = tuned.build(words, [shard.index for shard in shards])
+    index.save(tmp_path / "index")
+    assert AsmkIndex.open(tmp_path / "index").codebook.reach == tuned.reach
+    fused = aggregation(directory, rows, from_postings=True)
+    assert fused.tuned(words) is fused
