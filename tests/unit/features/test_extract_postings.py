@@ -167,7 +167,7 @@ def test_words_are_sought_as_far_as_the_indexed_descriptors_need(
     tuned = work.tuned(words)
     sample = FeatureStore(directory.uri).sample_local(10_000, seed=0)
     right = Codebook(words.centroids, exact=True).assign(sample)
-    assert (words.within(tuned.reach).assign(sample) == right).mean() > 0.98
+    assert (words.within(tuned.reach).assign(sample) == right).mean() > 0.9
     assert tuned.reach < words.within(5.0).reach == 5
     index = tuned.build(words, [shard.index for shard in shards])
     index.save(tmp_path / "index")
