@@ -1,5 +1,6 @@
 """Codebook, inverted file and the query side."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field
@@ -84,7 +85,7 @@ class VectorConfig(Config):
         """What an index of this kind is searched with; for auto, all that may matter."""
         return self._of(SEARCHED_WITH)
 
-    def _of(self, names: dict[str, tuple[str, ...]], *for_auto: str) -> dict[str, Any]:
+    def _of(self, names: Mapping[str, tuple[str, ...]], *for_auto: str) -> dict[str, Any]:
         if self.kind == "auto":
             chosen = {*for_auto, *(name for own in names.values() for name in own)}
         else:

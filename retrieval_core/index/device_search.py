@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+from torch.utils.dlpack import from_dlpack
 
 from retrieval_core.index.device_scoring import order_keys, positions_of, scores_of
 from retrieval_core.index.inputs import Float32, Int64
@@ -28,7 +29,7 @@ def search_on_device(
     """
     for start in range(0, len(queries), QUERY_BLOCK):
         rows = slice(start, min(start + QUERY_BLOCK, len(queries)))
-        block = torch.from_dlpack(queries[rows]).to(vectors.device)
+        block = from_dlpack(queries[rows]).to(vectors.device)
         best = torch.empty((len(block), 0), dtype=torch.int64, device=vectors.device)
         for first in range(0, len(vectors), IMAGE_BLOCK):
             keys = order_keys(block @ vectors[first : first + IMAGE_BLOCK].T, first)

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.dlpack import from_dlpack
 
 from retrieval_core.index.device import torch_device
 from retrieval_core.index.device_search import search_on_device
@@ -84,6 +85,6 @@ class ExactRows:
         """Vectors on a GPU, where they stay until the images change."""
         copy = self._on_device
         if copy is None or copy.device.type != device.type:
-            copy = torch.cat([torch.from_dlpack(block).to(device) for block in self.blocks])
+            copy = torch.cat([from_dlpack(block).to(device) for block in self.blocks])
             self._on_device = copy
         return copy

@@ -5,10 +5,13 @@ keeps of it. A score is the inner product as the matrix product of the processor
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.dlpack import from_dlpack
 
 from retrieval_core.index.inputs import Float32, Int64
 from retrieval_core.index.threads import cores, side_by_side
@@ -50,15 +53,14 @@ def _search_block(
 ) -> tuple[Int64, Float32]:
     count, dim = queries.shape
     padded = torch.zeros((_rounded(count), dim))
-    padded[:count] = torch.from_dlpack(queries)
+    padded[:count] = from_dlpack(queries)
     best = TopScores(count, images, top_k)
     parts = _parts(count)
     for first, vectors in _cut(blocks):
         width = len(vectors)
         block = products.view(-1)[: len(padded) * width].view(len(padded), width)
-        torch.mm(padded, torch.from_dlpack(vectors).T, out=block)
-        scores = block[:count].numpy()
-        side_by_side(lambda part, s=scores, f=first: best.gather(s[part], f, part), parts)
+        torch.mm(padded, from_dlpack(vectors).T, out=block)
+        side_by_side(partial(best.gather, block[:count].numpy(), first), parts)
     found = side_by_side(best.best, parts)
     positions, scores = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
     return positions, scores
@@ -75,8 +77,9 @@ def _cut(blocks: Sequence[Float32]) -> Iterator[tuple[int, Float32]]:
 
 def _parts(rows: int) -> list[slice]:
     """Of about equal size, one per core, as far as there are rows."""
-    bounds = np.linspace(0, rows, min(cores(), rows) + 1).astype(int)
-    return [slice(int(a), int(b)) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    count = min(cores(), rows)
+    bounds = [rows * part // count for part in range(count + 1)]
+    return [slice(start, stop) for start, stop in pairwise(bounds)]
 
 
 def _rounded(rows: int) -> int:

@@ -30,7 +30,8 @@ class FaissBytes:
             ArtifactError: they are no index; says `name`.
         """
         try:
-            reader = faiss.ZeroCopyIOReader(faiss.swig_ptr(content), content.size)
+            pointer = faiss.swig_ptr(content)
+            reader = faiss.ZeroCopyIOReader(pointer, content.size)  # type: ignore[attr-defined]
             return FaissBytes(faiss.read_index(reader, faiss.IO_FLAG_MMAP_IFC), content)
         except RuntimeError as error:
             raise ArtifactError(f"{name} holds no index of faiss: {error}") from None

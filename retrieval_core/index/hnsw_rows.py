@@ -4,6 +4,8 @@ faiss removes nothing from a graph: removed images stay as stepping stones that 
 until they are more than half; then the graph is built anew.
 """
 
+from typing import Any
+
 import faiss
 import numpy as np
 import numpy.typing as npt
@@ -83,10 +85,12 @@ class HnswRows:
         """Ids and inner products of the best that were met; of all, at an effort of all images."""
         if max(top_k, effort.search_effort) >= np.count_nonzero(self._alive):
             return self._search_all(queries, top_k)
-        settings = faiss.SearchParametersHNSW(efSearch=effort.search_effort)
+        settings = faiss.SearchParametersHNSW()  # type: ignore[attr-defined]
+        settings.efSearch = effort.search_effort
+        alive = np.packbits(self._alive, bitorder="little")
         if not self._alive.all():
-            alive = np.packbits(self._alive, bitorder="little")
-            settings.sel = faiss.IDSelectorBitmap(alive)
+            shown = faiss.IDSelectorBitmap(len(alive), faiss.swig_ptr(alive))
+            settings.sel = shown
         scores, nodes = self._graph.index.search(queries, top_k, params=settings)
         return in_order(np.where(nodes < 0, NO_IMAGE, self._node_ids[nodes]), scores, top_k)
 
@@ -108,7 +112,7 @@ class HnswRows:
     def _nodes(self) -> Float32:
         """(n, D) vectors of all nodes, as they lie in the graph."""
         graph = self._graph.index
-        flat = faiss.downcast_index(graph.storage)
+        flat: Any = faiss.downcast_index(graph.storage)
         size = graph.ntotal * graph.d
         stored: Float32 = faiss.rev_swig_ptr(flat.get_xb(), size) if size else np.empty(0, "f4")
         return stored.reshape(graph.ntotal, graph.d)

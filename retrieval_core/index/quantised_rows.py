@@ -94,7 +94,8 @@ class QuantisedRows:
         """Ids and inner products with what the codes stand for."""
         settings = None
         if self.kind == "ivf_pq":
-            settings = faiss.SearchParametersIVF(nprobe=min(effort.probes, self._codes.index.nlist))
+            settings = faiss.SearchParametersIVF()
+            settings.nprobe = min(effort.probes, self._codes.index.nlist)
         scores, ids = self._searched(top_k, effort.device).search(queries, top_k, params=settings)
         return in_order(ids, scores, top_k)
 

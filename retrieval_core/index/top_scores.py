@@ -45,12 +45,14 @@ class TopScores:
         """Look at the scores of further images.
 
         Args:
-            scores: (r, n) float32, contiguous, of the queries in `rows`.
+            scores: (Q, n) float32, contiguous, of all queries.
             first: position of the first image, above those of the calls before.
-            rows: of r queries, the same in every call; other threads may work on others.
+            rows: of the queries to look at, the same in every call; other threads may work on
+                others.
         """
         keys, counts, worst = self._keys[rows], self._counts[rows], self._worst[rows]
-        bits, width = scores.view(np.uint32), scores.shape[1]
+        scores, width = scores[rows], scores.shape[1]
+        bits = scores.view(np.uint32)
         start, places = 0, keys.shape[1]
         while start < width:
             room = places - int(counts.max())
@@ -124,8 +126,7 @@ def _gather(
 
 
 @numba.njit(cache=True, nogil=True)
-def _key(score: float, bits: int, position: int) -> int:
-    if score == 0:
-        bits = np.uint32(0)  # -0 is the same score
-    high = bits if bits & SIGN else bits ^ MAGNITUDE
+def _key(score: float, bits: int, position: int) -> Any:
+    same = np.uint32(0) if score == 0 else bits  # for -0, too
+    high = same if same & SIGN else same ^ MAGNITUDE
     return (np.uint64(high) << POSITION_BITS) | np.uint64(position)

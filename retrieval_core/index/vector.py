@@ -251,9 +251,7 @@ class VectorIndex:
         save_arrays(uri, description, arrays)
 
     @staticmethod
-    def open(
-        uri: str | Path, *, dim: int | None = None, model: str | None = None
-    ) -> "VectorIndex":
+    def open(uri: str | Path, *, dim: int | None = None, model: str | None = None) -> "VectorIndex":
         """Map a saved index into memory; changing it leaves the files as they are.
 
         Args:

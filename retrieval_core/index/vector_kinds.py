@@ -1,7 +1,6 @@
 """The kinds of vector index: which one to take, and how each begins and is read again."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 
@@ -83,7 +82,7 @@ def _quantised(config: VectorConfig, arrays: Mapping[str, Array], uri: str) -> R
     return QuantisedRows(FaissBytes.read(arrays["codes"], uri), arrays["ids"], config)
 
 
-_READ: dict[str, Callable[[VectorConfig, Mapping[str, Array], str], Any]] = {
+_READ: dict[str, Callable[[VectorConfig, Mapping[str, Array], str], Rows]] = {
     "exact": _exact,
     "hnsw": _hnsw,
     "ivf_pq": _quantised,
