@@ -131,7 +131,7 @@ class VectorIndex:
         """
         first = indexes[0]
         for other in indexes:
-            other.require(first.dim, first.model)
+            first.require(other.dim, other.model)
         shifts = offsets or [0] * len(indexes)
         ids = np.concatenate([i.image_ids + s for i, s in zip(indexes, shifts, strict=True)])
         refuse(ids[1:][np.diff(ids) <= 0], "not above those of the index before")
