@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from retrieval_core.config import VectorConfig
 from retrieval_core.index import VectorIndex, exact_search, top_scores
 from retrieval_core.index.device_search import search_on_device
 from retrieval_core.index.exact_search import search_exactly
@@ -93,6 +94,7 @@ def test_read_only_vectors_are_searched_without_a_warning(draw, tmp_path, recwar
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 def test_tensors_of_a_device_are_ranked_alike(draw, device, monkeypatch):
+    _need(device)
     monkeypatch.setattr("retrieval_core.index.device_search.IMAGE_BLOCK", 100)
     monkeypatch.setattr("retrieval_core.index.device_search.QUERY_BLOCK", 16)
     vectors, queries = np.concatenate([draw(150)] * 2), draw(40)
@@ -108,9 +110,13 @@ def test_tensors_of_a_device_are_ranked_alike(draw, device, monkeypatch):
 @pytest.mark.gpu
 @pytest.mark.parametrize("kind", ["exact", "ivf_pq"])
 def test_a_gpu_finds_what_the_processor_finds(draw, kind):
-    from retrieval_core.config import VectorConfig
-
+    _need("cuda")
     index = VectorIndex.build(np.arange(3_000), draw(3_000), VectorConfig(kind=kind, code_bytes=8))
     queries = draw(20)
     here, there = (index.search(queries, 10, device=name)[0] for name in ("cpu", "cuda"))
     assert (here == there).mean() > 0.95
+
+
+def _need(device):
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no GPU")

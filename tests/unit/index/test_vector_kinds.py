@@ -33,7 +33,7 @@ def stood_for(index, vectors):
     """What the index compares queries with."""
     if index.kind in ("exact", "hnsw"):
         return vectors
-    codes = index._rows._codes.index
+    codes = index.rows._codes.index
     quantiser = faiss.downcast_index(codes.index) if index.kind == "scalar" else codes
     return quantiser.sa_decode(quantiser.sa_encode(vectors))
 
@@ -223,7 +223,7 @@ def test_too_few_images_to_learn_codes_from_are_refused(draw, kind):
 
 def test_refused_settings(draw):
     index = filled("hnsw", [4], draw(1))
-    for setting in ({"search_effort": 0}, {"probes": 0}):
+    for setting in ({"search_effort": 0}, {"probes": 0}, {"device": "gpu"}):
         with pytest.raises(IndexInputError, match=next(iter(setting))):
             index.search(draw(1), **setting)
 
