@@ -102,19 +102,19 @@ class VectorIndex:
             IndexInputError: as `add`.
         """
         ids = check_image_ids(image_ids)
-        chosen = resolve(config, len(ids), vectors.shape[1])
-        index = VectorIndex.create(vectors.shape[1], chosen, model=model)
-        if index.kind == "exact" and (np.diff(ids) > 0).all():
-            found = check_vectors(vectors, index.dim, "vectors")
-            _check_lengths(ids, found)
-            index.rows = ExactRows(ids, found)
+        checked = check_vectors(vectors, vectors.shape[-1], "vectors")
+        _check_lengths(ids, checked)
+        chosen = resolve(config, len(ids), checked.shape[1])
+        index = VectorIndex.create(checked.shape[1], chosen, model=model)
+        if isinstance(index.rows, ExactRows):
+            ascending = slice(None) if (np.diff(ids) > 0).all() else np.argsort(ids)
+            index.rows = ExactRows(ids[ascending], checked[ascending])
             return index
         if isinstance(index.rows, QuantisedRows):
-            index.rows.learn(sample(vectors, chosen), len(vectors))
-        step = IMAGES_AT_ONCE if index.kind != "exact" else max(1, len(ids))
-        _check_lengths(ids, vectors)
-        for start in range(0, len(ids), step):
-            index.add(ids[start : start + step], vectors[start : start + step])
+            index.rows.learn(sample(checked, chosen), len(ids))
+        for start in range(0, len(ids), IMAGES_AT_ONCE):
+            part = slice(start, start + IMAGES_AT_ONCE)
+            index.rows.add(ids[part], checked[part])
         return index
 
     @staticmethod

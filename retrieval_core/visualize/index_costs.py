@@ -6,7 +6,7 @@ from typing import Literal
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+from matplotlib.ticker import NullFormatter
 
 from retrieval_core.visualize.theme import Theme, new_figure, set_title
 
@@ -14,7 +14,7 @@ PANELS = {
     "build_seconds": "Build, s",
     "add_seconds": "Add, s",
     "query_milliseconds": "Search, ms a query",
-    "bytes_per_image": "Memory, bytes an image",
+    "bytes_per_image": "Memory, B an image",
 }
 MARKERS = "osD^vP*X"
 
@@ -73,12 +73,14 @@ def _panel(axis: Axes, theme: Theme, costs: Sequence[IndexCost], name: str) -> N
     axis.set_yscale("log")
     axis.set_xticks(dims, [str(dim) for dim in dims])
     axis.set_xticks([], minor=True)
+    axis.yaxis.set_minor_formatter(NullFormatter())
+    axis.tick_params(which="minor", length=0)
     axis.margins(x=0.12, y=0.15)
 
 
-def _line(axis: Axes, theme: Theme, costs: Sequence[IndexCost], name: str, number: int) -> Line2D:
+def _line(axis: Axes, theme: Theme, costs: Sequence[IndexCost], name: str, number: int) -> None:
     first = costs[0]
-    (line,) = axis.plot(
+    axis.plot(
         [cost.dim for cost in costs],
         [getattr(cost, name) for cost in costs],
         color=(theme.after, theme.worse, theme.muted, theme.ink)[number % 4],
@@ -88,7 +90,6 @@ def _line(axis: Axes, theme: Theme, costs: Sequence[IndexCost], name: str, numbe
         linestyle="solid" if first.device == "cpu" else (0, (3, 2)),
         label=first.kind if first.device == "cpu" else f"{first.kind}, GPU",
     )
-    return line
 
 
 def _dim(cost: IndexCost) -> int:
