@@ -11,6 +11,7 @@ from retrieval_core.config import VectorConfig
 from retrieval_core.errors import ArtifactError, ArtifactMismatchError, IndexInputError
 from retrieval_core.index import VectorIndex
 from retrieval_core.index.quality import recall_against_exact
+from retrieval_core.index.vector_kinds import resolve
 
 DIM = 72
 KINDS = ("exact", "hnsw", "ivf_pq", "scalar")
@@ -230,8 +231,6 @@ def test_refused_settings(draw):
 
 def test_auto_chooses_by_size_and_memory():
     def chosen(images, **changed):
-        from retrieval_core.index.vector_kinds import resolve
-
         return resolve(VectorConfig(kind="auto", **changed), images, 1024).kind
 
     assert chosen(200_000) == "exact"
