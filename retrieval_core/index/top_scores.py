@@ -36,7 +36,8 @@ class TopScores:
 
     def __init__(self, queries: int, images: int, top_k: int) -> None:
         self._top_k = top_k
-        self._keys = np.empty((queries, capacity(images, top_k)), np.uint64)
+        # beyond a query's count there is nothing, which comes last in every order
+        self._keys = np.full((queries, capacity(images, top_k)), NOTHING, np.uint64)
         self._counts = np.zeros(queries, np.int64)
         # nothing is at or below what is not a number: the first images are all kept
         self._worst = np.full(queries, np.nan, np.float32)
@@ -53,13 +54,12 @@ class TopScores:
         keys, counts, worst = self._keys[rows], self._counts[rows], self._worst[rows]
         scores, width = scores[rows], scores.shape[1]
         bits = scores.view(np.uint32)
-        start, places = 0, keys.shape[1]
+        start = 0
         while start < width:
-            room = places - int(counts.max())
-            if room < min(width - start, (places - self._top_k) // 2):
+            if counts.max() > 2 * self._top_k + SPARE_KEYS // 16:
+                # early, although there is place: what is kept decides what is let in
                 self._keep_best(rows)
-                room = places - self._top_k
-            stop = min(start + room, width)
+            stop = min(start + keys.shape[1] - int(counts.max()), width)
             _gather(scores, bits, start, stop, first, keys, counts, worst)
             start = stop
 
@@ -71,9 +71,10 @@ class TopScores:
 
     def _keep_best(self, rows: slice) -> npt.NDArray[np.uint64]:
         """Drop all but the `top_k` lowest keys of each query: (r, top_k), in any order."""
-        keys, counts = self._keys[rows], self._counts[rows]
-        keys[np.arange(keys.shape[1]) >= counts[:, None]] = NOTHING
+        counts = self._counts[rows]
+        keys = self._keys[rows, : counts.max()]
         keys.partition(self._top_k - 1, axis=1)
+        keys[:, self._top_k :] = NOTHING
         counts[:] = self._top_k
         self._worst[rows] = _scores(keys[:, self._top_k - 1])
         return keys[:, : self._top_k]
