@@ -121,7 +121,8 @@ class Steps:
 
     def indexes(self, features: list[Future], words: Future | None) -> dict[str, list[Future]]:
         """What is searched of these images, by descriptor."""
-        built = {"global": [self._submit(index_global, part) for part in features]}
+        vector = self.config.vector
+        built = {"global": [self._submit(index_global, vector, part) for part in features]}
         if words is not None:
             asmk = self.config.asmk
             built["asmk"] = [self._submit(index_local, asmk, part, words) for part in features]
@@ -138,6 +139,7 @@ class Steps:
                 evaluate,
                 config.evaluation,
                 config.asmk,
+                config.vector,
                 config.seed,
                 descriptor,
                 *searched,

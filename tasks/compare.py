@@ -92,7 +92,10 @@ def _sections(manifest: Manifest) -> dict[str, dict[str, Any]]:
     """Settings of one artifact under the names that the whole experiment has for them."""
     config = manifest.config
     if manifest.kind == "scores":
-        return {"evaluation": config["evaluation"], "asmk": config["search"]}
+        searched = "asmk" if config["descriptor"] == "asmk" else "vector"
+        return {"evaluation": config["evaluation"], searched: config["search"]}
+    if manifest.kind == "vectors":
+        return {"vector": config}
     if manifest.kind == "feats" and config["part"] == "test":
         return {"features": config["features"]}
     if manifest.kind == "model":

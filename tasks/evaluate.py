@@ -7,7 +7,7 @@ from prefect import task
 from prefect.client.schemas.objects import State
 
 from retrieval_core.artifacts import ArtifactRef, load_manifest
-from retrieval_core.config import AsmkConfig, EvaluationConfig
+from retrieval_core.config import AsmkConfig, EvaluationConfig, VectorConfig
 from retrieval_core.data.catalogue import Catalogue
 from retrieval_core.data.distractors import first_distractor_id
 from retrieval_core.errors import ConfigError
@@ -35,6 +35,7 @@ def evaluate(
     context: RunContext,
     config: EvaluationConfig,
     asmk: AsmkConfig,
+    vector: VectorConfig,
     seed: int,
     descriptor: Literal["asmk", "global"],
     index: ArtifactRef,
@@ -54,7 +55,7 @@ def evaluate(
         config={
             "descriptor": descriptor,
             "evaluation": config,
-            "search": asmk if descriptor == "asmk" else {},
+            "search": asmk if descriptor == "asmk" else vector.search_settings(),
             "seed": seed,
         },
         inputs={**searched, "features": features},
@@ -72,6 +73,7 @@ def evaluate(
             offsets=(0, first_distractor_id(catalogue))[: len(searched)],
             features=features.uri,
             asmk=asmk,
+            vector=vector,
             top_k=config.top_k,
         )
         ranking = _rank(context, run, search, query_ids)

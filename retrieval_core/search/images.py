@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from retrieval_core.artifacts import ArtifactRef, read_manifest
-from retrieval_core.config import AsmkConfig, FeaturesConfig
+from retrieval_core.config import AsmkConfig, FeaturesConfig, VectorConfig
 from retrieval_core.data.catalogue import Catalogue, ImageRow
 from retrieval_core.data.images import load_image, to_tensor
 from retrieval_core.errors import ArtifactMismatchError, ImageError
@@ -48,21 +48,27 @@ class ImageSearcher:
     Args:
         index_uri: directory of an "asmk" or "vectors" artifact.
         asmk: query-side settings of an inverted file.
+        vector: query-side settings of a vector index.
 
     Raises:
         ArtifactError: the index, or what it was built from, is not there.
         ArtifactMismatchError: the artifact is no index.
     """
 
-    def __init__(self, index_uri: str, asmk: AsmkConfig | None = None) -> None:
+    def __init__(
+        self,
+        index_uri: str,
+        asmk: AsmkConfig | None = None,
+        vector: VectorConfig | None = None,
+    ) -> None:
         manifest = read_manifest(index_uri)
         if manifest.kind not in KINDS:
             raise ArtifactMismatchError(f"{index_uri} is of kind {manifest.kind}, not an index")
         features = read_manifest(manifest.input("features").uri)
-        self.asmk = asmk or AsmkConfig()
+        self.asmk, self.vector = asmk or AsmkConfig(), vector or VectorConfig()
         self.features = FeaturesConfig.model_validate(features.config["features"])
         self.model: RetrievalModel = load_model(features.input("model").uri)
-        self.index = open_index(index_uri)
+        self.index = open_index(index_uri, model=features.input("model").key)
         self._rows = _rows(features.input("dataset"))
 
     def search(self, paths: Sequence[str], *, top_k: int) -> list[Answer]:
@@ -92,7 +98,12 @@ class ImageSearcher:
             vectors = self.model.extract_global(
                 pixels, scales=settings.global_scales, power=settings.global_power
             )
-            ids, scores = self.index.search(vectors.cpu().numpy(), top_k=top_k)
+            ids, scores = self.index.search(
+                vectors.cpu().numpy(),
+                top_k,
+                search_effort=self.vector.search_effort,
+                probes=self.vector.probes,
+            )
             return ids[0], scores[0]
         local: LocalFeatures = self.model.extract_local(
             pixels, scales=settings.scales, max_features=settings.max_features

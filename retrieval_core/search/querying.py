@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from retrieval_core.config import AsmkConfig
+from retrieval_core.artifacts import load_manifest
+from retrieval_core.config import AsmkConfig, VectorConfig
 from retrieval_core.features.store import FeatureStore
 from retrieval_core.index import AsmkIndex, VectorIndex
 from retrieval_core.search.local import rank_local
@@ -21,6 +22,7 @@ class Search:
         offsets: added to the image ids of each.
         features: directory of the queries' descriptors.
         asmk: of a search in inverted files.
+        vector: of a search in vector indexes.
         top_k: length of a ranking; None ranks every image.
     """
 
@@ -28,15 +30,17 @@ class Search:
     offsets: tuple[int, ...]
     features: str
     asmk: AsmkConfig
+    vector: VectorConfig
     top_k: int | None
 
     def open(self) -> AsmkIndex | VectorIndex:
-        """The union of the indexes (errors as `open_index`)."""
-        return open_index(*self.indexes, offsets=self.offsets)
+        """The union of the indexes of the network of `features` (errors as `open_index`)."""
+        model = load_manifest(self.features).input("model").key
+        return open_index(*self.indexes, offsets=self.offsets, model=model)
 
     def rank(self, index: AsmkIndex | VectorIndex, query_ids: Sequence[int]) -> Ranking:
         """Rank what was opened for each of these query images, in their order."""
         store = FeatureStore(self.features)
         if isinstance(index, VectorIndex):
-            return rank_global(index, store, query_ids, self.top_k)
+            return rank_global(index, store, query_ids, self.vector, self.top_k)
         return rank_local(index, store, query_ids, self.asmk, self.top_k)

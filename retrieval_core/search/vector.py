@@ -4,13 +4,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from retrieval_core.config import VectorConfig
 from retrieval_core.features.store import FeatureStore
 from retrieval_core.index import VectorIndex
 from retrieval_core.search.ranking import Ranking, empty_ranking
 
 
 def rank_global(
-    index: VectorIndex, store: FeatureStore, query_ids: Sequence[int], top_k: int | None
+    index: VectorIndex,
+    store: FeatureStore,
+    query_ids: Sequence[int],
+    config: VectorConfig,
+    top_k: int | None,
 ) -> Ranking:
     """Rank the indexed images for each query image.
 
@@ -18,6 +23,7 @@ def rank_global(
         index: vector index to search.
         store: descriptors of the query images, of one model with `index`.
         query_ids: image ids, unique.
+        config: of the search; what an index is built with is the index's own.
         top_k: length of a ranking; None ranks every image.
 
     Returns:
@@ -28,5 +34,7 @@ def rank_global(
     row_of = {query: row for row, query in enumerate(query_ids)}
     found, vectors = store.global_descriptors(query_ids)
     rows = np.array([row_of[int(query)] for query in found], np.int64)
-    ranking.ids[rows], ranking.scores[rows] = index.search(vectors, top_k)
+    ranking.ids[rows], ranking.scores[rows] = index.search(
+        vectors, top_k, search_effort=config.search_effort, probes=config.probes
+    )
     return ranking
