@@ -136,6 +136,29 @@ class VectorIndex:
                 scores[row] = found[best[row]]
         return self.image_ids[best], scores
 
+    def reconstruct(self, image_ids: npt.ArrayLike) -> Float32:
+        """The vectors of indexed images, in any order and any number of times each.
+
+        Args:
+            image_ids: (m,) int64.
+
+        Returns:
+            (m, D) float32.
+
+        Raises:
+            IndexInputError: an id that is not in the index.
+        """
+        ids = np.asarray(image_ids, np.int64)
+        refuse(ids[~np.isin(ids, self.image_ids)], "not in the index")
+        rows = np.searchsorted(self.image_ids, ids)
+        found = np.empty((len(ids), self.dim), np.float32)
+        start = 0
+        for block in self.blocks:
+            inside = (rows >= start) & (rows < start + len(block))
+            found[inside] = block[rows[inside] - start]
+            start += len(block)
+        return found
+
     def save(self, uri: str | Path) -> None:
         """Write the ids and vectors as `.npy` and, last, `index.json`; replaces in one step."""
         description = {"kind": KIND, "dim": self.dim, "images": len(self)}

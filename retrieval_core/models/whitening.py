@@ -1,6 +1,7 @@
 """Whitening learned from vectors alone (PCA) or from matching pairs (Lw)."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -8,7 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from retrieval_core.errors import ConfigError
+from retrieval_core.artifacts import ArtifactDirectory
+from retrieval_core.errors import ArtifactError, ConfigError
+
+FIELDS = ("mean", "projection")
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,26 @@ class Whitening:
         with torch.no_grad():
             layer.weight.copy_(kept)
             layer.bias.copy_(-kept @ torch.from_numpy(self.mean))
+
+    def save(self, directory: ArtifactDirectory) -> None:
+        """Write `mean.npy` and `projection.npy`."""
+        for field in FIELDS:
+            with directory.writing(f"{field}.npy") as path:
+                np.save(path, getattr(self, field), allow_pickle=False)
+
+    @staticmethod
+    def load(uri: str | Path) -> "Whitening":
+        """Read a saved one.
+
+        Raises:
+            ArtifactError: a file is missing or unreadable.
+        """
+        directory = ArtifactDirectory(uri)
+        try:
+            arrays = [np.load(directory.local(f"{f}.npy"), allow_pickle=False) for f in FIELDS]
+        except (ValueError, EOFError) as error:
+            raise ArtifactError(f"the whitening in {uri} cannot be read: {error}") from None
+        return Whitening(*arrays)
 
 
 class LearnedWhitening(nn.Module):

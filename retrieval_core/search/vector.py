@@ -6,11 +6,15 @@ import numpy as np
 
 from retrieval_core.features.store import FeatureStore
 from retrieval_core.index import VectorIndex
+from retrieval_core.search.processed import ProcessedIndex
 from retrieval_core.search.ranking import Ranking, empty_ranking
 
 
 def rank_global(
-    index: VectorIndex, store: FeatureStore, query_ids: Sequence[int], top_k: int | None
+    index: VectorIndex | ProcessedIndex,
+    store: FeatureStore,
+    query_ids: Sequence[int],
+    top_k: int | None,
 ) -> Ranking:
     """Rank the indexed images for each query image.
 
@@ -28,5 +32,6 @@ def rank_global(
     row_of = {query: row for row, query in enumerate(query_ids)}
     found, vectors = store.global_descriptors(query_ids)
     rows = np.array([row_of[int(query)] for query in found], np.int64)
-    ranking.ids[rows], ranking.scores[rows] = index.search(vectors, top_k)
+    own = {"own_ids": found} if isinstance(index, ProcessedIndex) else {}
+    ranking.ids[rows], ranking.scores[rows] = index.search(vectors, top_k, **own)
     return ranking
