@@ -92,7 +92,8 @@ def _sections(manifest: Manifest) -> dict[str, dict[str, Any]]:
     """Settings of one artifact under the names that the whole experiment has for them."""
     config = manifest.config
     if manifest.kind == "scores":
-        return {"evaluation": config["evaluation"], "asmk": config["search"]}
+        searched = "postprocessing" if config["descriptor"] == "processed" else "asmk"
+        return {"evaluation": config["evaluation"], searched: config["search"]}
     if manifest.kind == "feats" and config["part"] == "test":
         return {"features": config["features"]}
     if manifest.kind == "model":

@@ -30,7 +30,8 @@ def search(
     from tasks.search import search_images
 
     with progress(), user_errors():
-        found, asmk = find_index(index, str(root))
+        found, asmk, processing = find_index(index, str(root))
         # the task's own function: a look-up at the shell needs no server to be started
-        answers = search_images.fn(found, images, top_k, str(output) if output else None, asmk)
+        place = str(output) if output else None
+        answers = search_images.fn(found, images, top_k, place, asmk, processing)
     print_answers(console, answers)

@@ -252,5 +252,5 @@ def test_neighbours_of_other_images_or_too_few_are_refused(index):
         lambda few: ReciprocalEncoding(index, few, RECIPROCAL),
         lambda few: Diffusion(few, DIFFUSION),
     ):
-        with pytest.raises(ArtifactMismatchError, match="8 neighbours .* are needed, found 4"):
+        with pytest.raises(ArtifactMismatchError, match=r"8 neighbours .* are needed, found 4"):
             reranker(find_neighbours(index, 4))
