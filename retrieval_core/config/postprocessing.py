@@ -62,7 +62,7 @@ class ReciprocalConfig(Config):
 class RerankingConfig(Config):
     """A second look at the head of a ranking, along the neighbours of database images."""
 
-    kind: Literal["diffusion", "k_reciprocal"] = Field("k_reciprocal", description="which")
+    kind: Literal["diffusion", "k_reciprocal"] = Field("k_reciprocal", description="which method")
     candidates: int = Field(
         1_000, ge=1, description="first images of a ranking that are ordered anew"
     )
