@@ -164,7 +164,8 @@ class Steps:
 
     def indexes(self, features: list[Future], words: Future | None) -> dict[str, list[Future]]:
         """What is searched of these images, by descriptor."""
-        built = {"global": [self._submit(index_global, part) for part in features]}
+        vector = self.config.vector
+        built = {"global": [self._submit(index_global, vector, part) for part in features]}
         if words is not None:
             asmk = self.config.asmk
             built["asmk"] = [self._submit(index_local, asmk, part, words) for part in features]
@@ -181,7 +182,7 @@ class Steps:
             features: of the test images and, if there are any, of the distractors.
             searched: the indexes of the network's own global descriptors, of the distractors too.
         """
-        config = self.config.postprocessing
+        config, vector = self.config.postprocessing, self.config.vector
         queries, indexes = features[0], searched
         if config.whitening is not None:
             learned_from = self._fitted_to(config.whitening, train, model)
@@ -190,14 +191,18 @@ class Steps:
             earlier = [each for each in searched if isinstance(each, ArtifactRef)]
             described = [*features, *map(_features, earlier)]
             whitened = [self._submit(whiten, part, whitening) for part in described]
-            queries, indexes = whitened[0], [self._submit(index_global, w) for w in whitened]
+            queries, indexes = (
+                whitened[0],
+                [self._submit(index_global, vector, part) for part in whitened],
+            )
         if config.augmentation is not None:
             parts = range(len(indexes))
-            sums = [self._submit(augment, config.augmentation, indexes, part) for part in parts]
-            indexes = [self._submit(index_global, part) for part in sums]
+            settings = (config.augmentation, vector)
+            sums = [self._submit(augment, *settings, indexes, part) for part in parts]
+            indexes = [self._submit(index_global, vector, part) for part in sums]
         near = None
         if config.reranking is not None:
-            near = self._submit(neighbours, config.reranking, indexes)
+            near = self._submit(neighbours, config.reranking, vector, indexes)
         return Processed(queries, indexes, near)
 
     def _fitted_to(self, whitening: WhiteningConfig, train: Future, model: Future) -> Future:
@@ -218,7 +223,7 @@ class Steps:
         searched: dict[str, Searched] = {
             name: [*found, *opened.get(name, [])] for name, found in built.items()
         }
-        settings = (config.evaluation, config.asmk, config.seed)
+        settings = (config.evaluation, config.asmk, config.vector, config.seed)
         scores = [
             self._submit(evaluate, *settings, descriptor, *indexes)
             for descriptor, indexes in searched.items()

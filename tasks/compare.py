@@ -92,8 +92,11 @@ def _sections(manifest: Manifest) -> dict[str, dict[str, Any]]:
     """Settings of one artifact under the names that the whole experiment has for them."""
     config = manifest.config
     if manifest.kind == "scores":
-        searched = "postprocessing" if config["descriptor"] == "processed" else "asmk"
+        sections = {"asmk": "asmk", "global": "vector", "processed": "postprocessing"}
+        searched = sections[config["descriptor"]]
         return {"evaluation": config["evaluation"], searched: config["search"]}
+    if manifest.kind == "vectors":
+        return {"vector": config}
     if manifest.kind == "feats" and config["part"] == "test":
         return {"features": config["features"]}
     if manifest.kind == "model":

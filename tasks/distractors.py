@@ -107,7 +107,8 @@ def _beside(kind: str, named: ArtifactRef, config: PipelineConfig) -> ArtifactRe
     found = [m for m in store.list(kind) if m.input("features").key == features.key]
     if not found:
         raise ArtifactError(f"{store.uri} has no {kind} of the same features, {features.key}")
-    wanted = config.asmk.model_dump(include={"binary", "use_idf"})
+    of_words = config.asmk.model_dump(include={"binary", "use_idf"})
+    wanted = of_words if kind == "asmk" else config.vector.build_settings()
     return store.address(max(found, key=lambda m: (m.config == wanted, m.version)))
 
 

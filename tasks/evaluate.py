@@ -7,7 +7,12 @@ from prefect import task
 from prefect.client.schemas.objects import State
 
 from retrieval_core.artifacts import ArtifactRef, load_manifest
-from retrieval_core.config import AsmkConfig, EvaluationConfig, PostprocessingConfig
+from retrieval_core.config import (
+    AsmkConfig,
+    EvaluationConfig,
+    PostprocessingConfig,
+    VectorConfig,
+)
 from retrieval_core.data.catalogue import Catalogue
 from retrieval_core.data.distractors import first_distractor_id
 from retrieval_core.errors import ConfigError
@@ -36,6 +41,7 @@ def evaluate(
     context: RunContext,
     config: EvaluationConfig,
     asmk: AsmkConfig,
+    vector: VectorConfig,
     seed: int,
     descriptor: Literal["asmk", "global", "processed"],
     index: ArtifactRef,
@@ -51,6 +57,7 @@ def evaluate(
         context: surroundings of the run.
         config: of the scores.
         asmk: of a search in inverted files.
+        vector: of a search in vector indexes.
         seed: of the resampling.
         descriptor: what was indexed; "processed" is the global one with `postprocessing`.
         index: of the database.
@@ -72,7 +79,7 @@ def evaluate(
         config={
             "descriptor": descriptor,
             "evaluation": config,
-            "search": _settings(descriptor, asmk, postprocessing),
+            "search": _settings(descriptor, asmk, vector, postprocessing),
             "seed": seed,
         },
         inputs={
@@ -94,6 +101,7 @@ def evaluate(
             offsets=(0, first_distractor_id(catalogue))[: len(searched)],
             features=features.uri,
             asmk=asmk,
+            vector=vector,
             top_k=config.top_k,
             processing=_processing(postprocessing, neighbours),
         )
@@ -113,14 +121,18 @@ def evaluate(
 
 
 def _settings(
-    descriptor: str, asmk: AsmkConfig, postprocessing: PostprocessingConfig | None
+    descriptor: str,
+    asmk: AsmkConfig,
+    vector: VectorConfig,
+    postprocessing: PostprocessingConfig | None,
 ) -> dict[str, Any]:
     """What of the configuration decides a ranking, once the index is there."""
     if descriptor == "asmk":
         return asmk.model_dump(mode="json")
     if postprocessing is None:
-        return {}
-    return postprocessing.model_dump(mode="json", include={"query_expansion", "reranking"})
+        return vector.search_settings()
+    steps = postprocessing.model_dump(mode="json", include={"query_expansion", "reranking"})
+    return {**vector.search_settings(), **steps}
 
 
 def _processing(

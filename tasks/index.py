@@ -6,11 +6,12 @@ from prefect import task
 from prefect.client.schemas.objects import State
 
 from retrieval_core.artifacts import ArtifactRef, load_manifest
-from retrieval_core.config import AsmkConfig
+from retrieval_core.config import AsmkConfig, VectorConfig
 from retrieval_core.data.catalogue import Catalogue
 from retrieval_core.features.store import FeatureStore
 from retrieval_core.index import Codebook
 from retrieval_core.index.build import Aggregation, save_vectors
+from retrieval_core.index.quality import recall_against_exact
 from retrieval_core.index.storage import MANIFEST
 from tasks.context import RunContext
 from tasks.lineage import require_words_of, training_of
@@ -18,6 +19,7 @@ from tasks.partitions import PARTS, finish_missing
 from tasks.stage import STAGE_OPTIONS, Outcome, Stage, StageRun, run_stage
 
 VERSION = 3
+VECTOR_VERSION = 4
 
 
 @task(name="index local", tags=["index"], **STAGE_OPTIONS)
@@ -52,22 +54,32 @@ def index_local(
 
 
 @task(name="index global", tags=["index"], **STAGE_OPTIONS)
-def index_global(context: RunContext, features: ArtifactRef) -> State[ArtifactRef]:
+def index_global(
+    context: RunContext, config: VectorConfig, features: ArtifactRef
+) -> State[ArtifactRef]:
     """Build the vector index of the database images."""
     stage = Stage(
         name=f"vector index{_whose(features)}",
         kind="vectors",
-        label=f"{_label(features)}-exact",
-        version=VERSION,
-        config={},
+        label=f"{_label(features)}-{config.kind}",
+        version=VECTOR_VERSION,
+        config=config.build_settings(),
         inputs={"features": features},
     )
 
     def build(run: StageRun) -> Outcome:
-        scratch = f"{PARTS}/vectors"
-        index = save_vectors(features.uri, _database_ids(features), run.directory, scratch)
+        scratch, database = f"{PARTS}/vectors", _database_ids(features)
+        model = load_manifest(features.uri).input("model").key
+        index, vectors = save_vectors(
+            features.uri, database, run.directory, scratch, config, model=model
+        )
+        recall = recall_against_exact(index, vectors, config)
         run.directory.remove(PARTS)
-        return Outcome(counts={"images": len(index), "dimensions": index.dim})
+        return Outcome(
+            counts={"images": len(index), "dimensions": index.dim},
+            metrics=recall,
+            notes={"kind": index.kind},
+        )
 
     return run_stage(context, stage, build)
 

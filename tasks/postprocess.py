@@ -4,7 +4,12 @@ from prefect import task
 from prefect.client.schemas.objects import State
 
 from retrieval_core.artifacts import ArtifactRef, Manifest, load_manifest
-from retrieval_core.config import NeighboursConfig, RerankingConfig, WhiteningConfig
+from retrieval_core.config import (
+    NeighboursConfig,
+    RerankingConfig,
+    VectorConfig,
+    WhiteningConfig,
+)
 from retrieval_core.data.catalogue import Catalogue
 from retrieval_core.data.distractors import first_distractor_id
 from retrieval_core.errors import ArtifactMismatchError
@@ -84,24 +89,30 @@ def whiten(
 
 @task(name="augment", tags=["postprocessing"], **STAGE_OPTIONS)
 def augment(
-    context: RunContext, config: NeighboursConfig, searched: list[ArtifactRef], number: int
+    context: RunContext,
+    config: NeighboursConfig,
+    vector: VectorConfig,
+    searched: list[ArtifactRef],
+    number: int,
 ) -> State[ArtifactRef]:
     """Add to the descriptors of indexed images those of their neighbours.
 
     Args:
         context: surroundings of the run.
         config: how many neighbours, and what they count.
+        vector: of the search for them.
         searched: the index of the database and, if there are any, that of the distractors.
         number: of the one whose images are augmented.
     """
     index = searched[number]
+    effort = vector.search_settings()
     described = load_manifest(load_manifest(index.uri).input("features").uri)
     stage = Stage(
         name=f"augment {described.config['part']} images, {training_of(index)}",
         kind="descriptors",
         label=f"{described.label}-augmented",
         version=VERSION,
-        config={**described.config, "augmentation": config, "number": number},
+        config={**described.config, "augmentation": config, "number": number, **effort},
         inputs={**_named(searched), **_origin(described)},
     )
 
@@ -109,7 +120,9 @@ def augment(
         offset = _offsets(searched)[number]
         own = VectorIndex.open(index.uri).image_ids
         joined = _open(searched)
-        augment_features(joined, own, config, run.directory, offset=offset, progress=run.progress)
+        augment_features(
+            joined, own, config, run.directory, offset=offset, vector=vector, progress=run.progress
+        )
         return Outcome(counts={"images": len(own), "dimensions": joined.dim})
 
     return run_stage(context, stage, build)
@@ -117,13 +130,14 @@ def augment(
 
 @task(name="find neighbours", tags=["postprocessing"], **STAGE_OPTIONS)
 def neighbours(
-    context: RunContext, config: RerankingConfig, searched: list[ArtifactRef]
+    context: RunContext, config: RerankingConfig, vector: VectorConfig, searched: list[ArtifactRef]
 ) -> State[ArtifactRef]:
     """Find the nearest neighbours of all indexed images among each other.
 
     Args:
         context: surroundings of the run.
         config: says how many are needed.
+        vector: of the search for them.
         searched: the index of the database and, if there are any, that of the distractors.
     """
     stage = Stage(
@@ -131,12 +145,12 @@ def neighbours(
         kind="neighbours",
         label=f"{load_manifest(searched[0].uri).label}-{config.neighbours}",
         version=VERSION,
-        config={"neighbours": config.neighbours},
+        config={"neighbours": config.neighbours, **vector.search_settings()},
         inputs=_named(searched),
     )
 
     def build(run: StageRun) -> Outcome:
-        found = find_neighbours(_open(searched), config.neighbours, run.progress)
+        found = find_neighbours(_open(searched), config.neighbours, vector, run.progress)
         found.save(run.directory)
         return Outcome(counts={"images": len(found), "neighbours": config.neighbours})
 

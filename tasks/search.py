@@ -6,7 +6,7 @@ from pathlib import Path
 from prefect import task
 
 from retrieval_core.artifacts import ArtifactDirectory
-from retrieval_core.config import AsmkConfig
+from retrieval_core.config import AsmkConfig, VectorConfig
 from retrieval_core.search.images import Answer, ImageSearcher
 from retrieval_core.search.processed import QueryProcessing
 from retrieval_core.visualize.answers import answers_grid
@@ -19,10 +19,11 @@ def search_images(
     top_k: int,
     output: str | None,
     asmk: AsmkConfig | None = None,
+    vector: VectorConfig | None = None,
     processing: QueryProcessing | None = None,
 ) -> list[Answer]:
     """Rank the database for every image; write `results.json` and `results.png` to `output`."""
-    answers = ImageSearcher(index_uri, asmk, processing).search(images, top_k=top_k)
+    answers = ImageSearcher(index_uri, asmk, vector, processing).search(images, top_k=top_k)
     if output:
         write_answers(answers, output)
     return answers

@@ -9,7 +9,7 @@ from retrieval_core.config.dataset import (
 )
 from retrieval_core.config.evaluation import EvaluationConfig
 from retrieval_core.config.features import FeaturesConfig
-from retrieval_core.config.index import AsmkConfig, CodebookConfig
+from retrieval_core.config.index import AsmkConfig, CodebookConfig, VectorConfig
 from retrieval_core.config.loading import dump_config, load_config, parse_config, refine_config
 from retrieval_core.config.model import GlobalConfig, LitConfig, ModelConfig
 from retrieval_core.config.pipeline import PipelineConfig
@@ -56,6 +56,7 @@ __all__ = [
     "RerankingConfig",
     "RuntimeConfig",
     "TrainingConfig",
+    "VectorConfig",
     "WhiteningConfig",
     "dump_config",
     "load_config",

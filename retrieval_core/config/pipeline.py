@@ -14,7 +14,7 @@ from retrieval_core.config.base import Config
 from retrieval_core.config.dataset import DatasetConfig
 from retrieval_core.config.evaluation import EvaluationConfig
 from retrieval_core.config.features import FeaturesConfig
-from retrieval_core.config.index import AsmkConfig, CodebookConfig
+from retrieval_core.config.index import AsmkConfig, CodebookConfig, VectorConfig
 from retrieval_core.config.model import ModelConfig
 from retrieval_core.config.postprocessing import PostprocessingConfig
 from retrieval_core.config.protocol import ProtocolConfig
@@ -40,6 +40,7 @@ class PipelineConfig(Config):
     features: FeaturesConfig = Field(FeaturesConfig())
     codebook: CodebookConfig = Field(CodebookConfig())
     asmk: AsmkConfig = Field(AsmkConfig())
+    vector: VectorConfig = Field(VectorConfig())
     postprocessing: PostprocessingConfig = Field(PostprocessingConfig())
     evaluation: EvaluationConfig = Field(EvaluationConfig())
     protocol: ProtocolConfig = Field(ProtocolConfig())

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from retrieval_core.artifacts import ArtifactDirectory
+from retrieval_core.config import VectorConfig
 from retrieval_core.features.shards import postings_name
 from retrieval_core.features.store import FeatureStore
 from retrieval_core.index.asmk import AsmkIndex
 from retrieval_core.index.codebook import Codebook
-from retrieval_core.index.inputs import Int64
+from retrieval_core.index.inputs import Float32, Int64
 from retrieval_core.index.snapshot import Snapshot
-from retrieval_core.index.vector import VectorIndex
+from retrieval_core.index.vector import DEFAULTS, VectorIndex
 
 # every part that is open holds a few files open
 OPENED_AT_ONCE = 64
@@ -127,8 +128,14 @@ class Aggregation:
 
 
 def save_vectors(
-    features: str, image_ids: Int64, target: ArtifactDirectory, scratch: str
-) -> VectorIndex:
+    features: str,
+    image_ids: Int64,
+    target: ArtifactDirectory,
+    scratch: str,
+    config: VectorConfig = DEFAULTS,
+    *,
+    model: str = "",
+) -> tuple[VectorIndex, Float32]:
     """Save the vector index of extracted images, a shard of descriptors in memory at a time.
 
     Args:
@@ -136,9 +143,15 @@ def save_vectors(
         image_ids: (N,) int64, those to index.
         target: directory of the index; what is there is replaced.
         scratch: file in it that may be deleted afterwards.
+        config: of the index.
+        model: key of the network that was used.
+
+    Returns:
+        The index, and the (N, D) vectors that it was built of, mapped from `scratch`.
 
     Raises:
         ArtifactError: a shard is missing or damaged.
+        IndexInputError: too few images for an index of this kind.
         StorageError: the disk is full.
     """
     shards = FeatureStore(features).global_shards(image_ids)
@@ -155,6 +168,6 @@ def save_vectors(
             done += len(ids)
         rows.flush()
     rows = np.memmap(target.local(scratch), np.float32, "r", shape=rows.shape)
-    index = VectorIndex(np.concatenate(found), rows[:done])
+    index = VectorIndex.build(np.concatenate(found), rows[:done], config, model=model)
     index.save(target.uri)
-    return index
+    return index, rows[:done]

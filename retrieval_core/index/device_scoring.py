@@ -68,11 +68,30 @@ def best_first(scores: Tensor, alive: Tensor, top_k: int) -> tuple[Tensor, Tenso
         alive: (n,) bool, False where an image was removed.
         top_k: at most as many as there are images alive.
     """
-    # top-k of torch leaves open which of equal numbers it takes, so no two of these are equal:
-    # score above position; adding 0 makes -0 the same as 0
-    bits = (scores + 0.0).view(torch.int32)
-    ordered = torch.where(bits < 0, bits ^ torch.iinfo(torch.int32).max, bits).long()
-    positions = torch.arange(scores.shape[1], device=scores.device)
-    keys = (ordered * POSITIONS).add_(POSITIONS - 1 - positions).masked_fill_(~alive, LOWEST)
-    best = POSITIONS - 1 - keys.topk(top_k).values.bitwise_and_(POSITIONS - 1)
+    keys = order_keys(scores).masked_fill_(~alive, LOWEST)
+    best = positions_of(keys.topk(top_k).values)
     return best, scores.gather(1, best)
+
+
+def order_keys(scores: Tensor, first: int = 0) -> Tensor:
+    """(q, n) int64 that fall as scores (q, n) fall and, among equal ones, positions rise.
+
+    Top-k of torch leaves open which of equal numbers it takes, so no two of these are equal: score
+    above position. `first` is the position of column 0.
+    """
+    bits = (scores + 0.0).view(torch.int32)  # adding 0 makes -0 the same as 0
+    ordered = torch.where(bits < 0, bits ^ torch.iinfo(torch.int32).max, bits).long()
+    positions = torch.arange(first, first + scores.shape[1], device=scores.device)
+    return (ordered * POSITIONS).add_(POSITIONS - 1 - positions)
+
+
+def positions_of(keys: Tensor) -> Tensor:
+    """Positions, int64, in `order_keys`."""
+    return POSITIONS - 1 - keys.bitwise_and(POSITIONS - 1)
+
+
+def scores_of(keys: Tensor) -> Tensor:
+    """Scores, float32, in `order_keys`."""
+    ordered = (keys >> 32).int()
+    bits = torch.where(ordered < 0, ordered ^ torch.iinfo(torch.int32).max, ordered)
+    return bits.view(torch.float32)

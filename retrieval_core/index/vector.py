@@ -1,12 +1,15 @@
-"""Exact search among global descriptors."""
+"""Images by one vector each."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import ValidationError
 
-from retrieval_core.errors import ArtifactMismatchError, IndexInputError
+from retrieval_core.config import VectorConfig
+from retrieval_core.errors import ArtifactError, ArtifactMismatchError, IndexInputError
+from retrieval_core.index.exact_rows import ExactRows
 from retrieval_core.index.inputs import (
     Float32,
     Int64,
@@ -15,69 +18,154 @@ from retrieval_core.index.inputs import (
     check_vectors,
     refuse,
 )
-from retrieval_core.index.selection import best_first
+from retrieval_core.index.quantised_rows import QuantisedRows, sample
 from retrieval_core.index.storage import open_arrays, save_arrays
+from retrieval_core.index.union_rows import UnionRows
+from retrieval_core.index.vector_kinds import empty_rows, read_rows, resolve
+from retrieval_core.index.vector_rows import Effort, Rows
 
 KIND = "vector"
-# every product has this many rows: how the queries are cut changes no bit of their scores
-QUERY_BLOCK = 32
+# added at a time while an index is built
+IMAGES_AT_ONCE = 65_536
+DEFAULTS = VectorConfig()
 
 
 class VectorIndex:
-    """Images by one unit vector each, compared by inner product; made by `create` or `open`.
+    """Images by one unit vector each, compared by inner product: cosine similarity.
+
+    It is made by `create`, `build` or `open`.
 
     Attributes:
-        image_ids: (N,) int64, ascending.
-        blocks: (n, D) float32 each, one row per id; memory-mapped ones are not copied together.
+        model: key of the network that made the vectors; "" where nobody said.
+        config: settings that it is built with; `kind` is never "auto".
     """
 
-    def __init__(self, image_ids: Int64, *blocks: Float32) -> None:
-        self.image_ids = image_ids
-        self.blocks = blocks
+    def __init__(self, rows: Rows, config: VectorConfig = DEFAULTS, *, model: str = "") -> None:
+        self._rows, self.config, self.model = rows, config, model
+
+    @property
+    def kind(self) -> str:
+        """As in `VectorConfig`, or "union"."""
+        return self._rows.kind
 
     @property
     def dim(self) -> int:
         """D, dimensions of a vector."""
-        return int(self.blocks[0].shape[1])
+        return self._rows.dim
+
+    @property
+    def image_ids(self) -> Int64:
+        """(N,) int64, ascending."""
+        return self._rows.image_ids
 
     @property
     def vectors(self) -> Float32:
-        """(N, D) float32, one per id."""
-        return self.blocks[0] if len(self.blocks) == 1 else np.concatenate(self.blocks)
+        """(N, D) float32, one per id.
+
+        Raises:
+            IndexInputError: the index keeps only codes of them (ivf_pq, scalar).
+        """
+        return self._rows.vectors
 
     @staticmethod
-    def create(dim: int) -> "VectorIndex":
-        """An index without images, of D = `dim` dimensions.
+    def create(dim: int, config: VectorConfig = DEFAULTS, *, model: str = "") -> "VectorIndex":
+        """An index without images, of D = `dim` dimensions; "auto" is exact here.
 
         Raises:
             IndexInputError: dim is below 1.
         """
         if dim < 1:
             raise IndexInputError(f"dim: expected 1 or more, found {dim}")
-        return VectorIndex(np.empty(0, np.int64), np.empty((0, dim), np.float32))
+        chosen = resolve(config, 0, dim)
+        return VectorIndex(empty_rows(dim, chosen), chosen, model=model)
+
+    @staticmethod
+    def build(
+        image_ids: npt.ArrayLike,
+        vectors: Float32,
+        config: VectorConfig = DEFAULTS,
+        *,
+        model: str = "",
+    ) -> "VectorIndex":
+        """An index of these images, of the kind that is best for so many where it is "auto".
+
+        Args:
+            image_ids: (N,) whole numbers, each once; -1 is not an id.
+            vectors: (N, D) float32, unit norm; memory-mapped ones of ascending ids are not copied
+                into an exact index, others are read a block at a time.
+            config: of the index.
+            model: key of the network that made the vectors.
+
+        Raises:
+            IndexInputError: as `add`.
+        """
+        ids = check_image_ids(image_ids)
+        chosen = resolve(config, len(ids), vectors.shape[1])
+        index = VectorIndex.create(vectors.shape[1], chosen, model=model)
+        if index.kind == "exact" and (np.diff(ids) > 0).all():
+            found = check_vectors(vectors, index.dim, "vectors")
+            _check_lengths(ids, found)
+            index._rows = ExactRows(ids, found)
+            return index
+        if isinstance(index._rows, QuantisedRows):
+            index._rows.learn(sample(vectors, chosen), len(vectors))
+        step = IMAGES_AT_ONCE if index.kind != "exact" else max(1, len(ids))
+        _check_lengths(ids, vectors)
+        for start in range(0, len(ids), step):
+            index.add(ids[start : start + step], vectors[start : start + step])
+        return index
 
     @staticmethod
     def union(indexes: Sequence["VectorIndex"], offsets: Sequence[int] = ()) -> "VectorIndex":
         """One index of the images of several; vectors are shared, not copied.
 
         Args:
-            indexes: at least one, of vectors of the same dimension.
+            indexes: at least one, of vectors of one network; where one is approximate, the union
+                can be searched only.
             offsets: added to the image ids of each, so that they ascend from one index to the
                 next; default: 0.
 
         Raises:
-            ArtifactMismatchError: vectors of another dimension; names both.
+            ArtifactMismatchError: vectors of another dimension or network; names both.
             IndexInputError: ids that do not ascend.
         """
-        if len(dims := {index.dim for index in indexes}) > 1:
-            raise ArtifactMismatchError(f"vectors of {sorted(dims)} dimensions do not go together")
+        first = indexes[0]
+        for other in indexes:
+            other.require(first.dim, first.model)
         shifts = offsets or [0] * len(indexes)
         ids = np.concatenate([i.image_ids + s for i, s in zip(indexes, shifts, strict=True)])
         refuse(ids[1:][np.diff(ids) <= 0], "not above those of the index before")
-        return VectorIndex(ids, *(block for index in indexes for block in index.blocks))
+        if len(indexes) == 1 and not any(shifts):
+            return first
+        rows = [index._rows for index in indexes]
+        exact = [part for part in rows if isinstance(part, ExactRows)]
+        if len(exact) < len(rows):
+            return VectorIndex(UnionRows(rows, shifts), first.config, model=first.model)
+        blocks = [block for part in exact for block in part.blocks]
+        return VectorIndex(ExactRows(ids, *blocks), first.config, model=first.model)
 
     def __len__(self) -> int:
         return len(self.image_ids)
+
+    def require(self, dim: int | None = None, model: str | None = None) -> None:
+        """Refuse vectors that are not of this index.
+
+        Args:
+            dim: their dimensions; None is not looked at.
+            model: key of their network; None or "" is not looked at, nor is any where the index
+                does not know its own.
+
+        Raises:
+            ArtifactMismatchError: another dimension or network; names both.
+        """
+        if dim is not None and dim != self.dim:
+            raise ArtifactMismatchError(
+                f"an index of vectors of {self.dim} dimensions does not go with {dim} dimensions"
+            )
+        if model and self.model and model != self.model:
+            raise ArtifactMismatchError(
+                f"an index of vectors of model {self.model} does not go with model {model}"
+            )
 
     def add(self, image_ids: npt.ArrayLike, vectors: npt.ArrayLike) -> None:
         """Add images; nothing is added where an error is raised.
@@ -87,17 +175,15 @@ class VectorIndex:
             vectors: (m, D) float32, unit norm.
 
         Raises:
-            IndexInputError: an id twice or already there, or unusable vectors.
+            IndexInputError: an id twice or already there, unusable vectors, or too few of them for
+                an index that learns its codes from the first (ivf_pq, scalar).
         """
         ids = check_image_ids(image_ids)
         new = check_vectors(vectors, self.dim, "vectors")
-        if len(ids) != len(new):
-            raise IndexInputError(f"image_ids: {len(ids)} ids for {len(new)} vectors")
+        _check_lengths(ids, new)
         refuse(ids[np.isin(ids, self.image_ids)], "already in the index")
-        merged = np.concatenate([self.image_ids, ids])
-        order = np.argsort(merged)
-        self.blocks = (np.concatenate([*self.blocks, new])[order],)
-        self.image_ids = merged[order]
+        if len(ids):
+            self._rows.add(ids, new)
 
     def remove(self, image_ids: npt.ArrayLike) -> None:
         """Remove images; nothing is removed where an error is raised.
@@ -107,34 +193,45 @@ class VectorIndex:
         """
         ids = check_image_ids(image_ids)
         refuse(ids[~np.isin(ids, self.image_ids)], "not in the index")
-        kept = ~np.isin(self.image_ids, ids)
-        self.image_ids, self.blocks = self.image_ids[kept], (self.vectors[kept],)
+        if len(ids):
+            self._rows.remove(ids)
 
-    def search(self, vectors: npt.ArrayLike, top_k: int | None = None) -> tuple[Int64, Float32]:
+    def search(
+        self,
+        vectors: npt.ArrayLike,
+        top_k: int | None = None,
+        *,
+        search_effort: int = DEFAULTS.search_effort,
+        probes: int = DEFAULTS.probes,
+        device: str = "auto",
+    ) -> tuple[Int64, Float32]:
         """Rank the database for each query vector.
 
         Args:
             vectors: (Q, D) float32, unit norm.
             top_k: length of a ranking; None ranks every image.
+            search_effort: of hnsw, candidates, >= 1.
+            probes: of ivf_pq, cells that are visited, >= 1.
+            device: "cpu", "cuda", or "auto": a GPU where there is one and the vectors fit. On one,
+                exact vectors are searched by torch and ivf_pq by faiss, other kinds on the CPU.
 
         Returns:
             Ids (Q, k) int64 and inner products (Q, k) float32, best first, the lower id first
-            among equal scores; k is top_k or the number of images, whichever is less.
+            among equal scores; k is top_k or the number of images, whichever is less. Approximate
+            kinds may miss images, and have -1 and 0 where they find fewer than k; ivf_pq and
+            scalar give the products with what their codes stand for.
 
         Raises:
-            IndexInputError: unusable vectors, or top_k below 1.
+            IndexInputError: unusable vectors or settings, or no such device.
         """
         queries = check_vectors(vectors, self.dim, "vectors")
         k = check_top_k(top_k, len(self))
-        best = np.empty((len(queries), k), np.int64)
-        scores = np.empty((len(queries), k), np.float32)
-        for start in range(0, len(queries), QUERY_BLOCK):
-            for row, found in enumerate(
-                self._products(queries[start : start + QUERY_BLOCK]), start
-            ):
-                best[row] = best_first(found, k)
-                scores[row] = found[best[row]]
-        return self.image_ids[best], scores
+        for name, value in {"search_effort": search_effort, "probes": probes}.items():
+            if value < 1:
+                raise IndexInputError(f"{name}: expected 1 or more, found {value}")
+        if k == 0 or len(queries) == 0:
+            return np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32)
+        return self._rows.search(queries, k, Effort(search_effort, probes, device))
 
     def reconstruct(self, image_ids: npt.ArrayLike) -> Float32:
         """The vectors of indexed images, in any order and any number of times each.
@@ -143,41 +240,56 @@ class VectorIndex:
             image_ids: (m,) int64.
 
         Returns:
-            (m, D) float32.
+            (m, D) float32; of ivf_pq and scalar, what the codes stand for.
 
         Raises:
             IndexInputError: an id that is not in the index.
         """
         ids = np.asarray(image_ids, np.int64)
         refuse(ids[~np.isin(ids, self.image_ids)], "not in the index")
-        rows = np.searchsorted(self.image_ids, ids)
-        found = np.empty((len(ids), self.dim), np.float32)
-        start = 0
-        for block in self.blocks:
-            inside = (rows >= start) & (rows < start + len(block))
-            found[inside] = block[rows[inside] - start]
-            start += len(block)
-        return found
+        return self._rows.reconstruct(ids)
 
     def save(self, uri: str | Path) -> None:
-        """Write the ids and vectors as `.npy` and, last, `index.json`; replaces in one step."""
-        description = {"kind": KIND, "dim": self.dim, "images": len(self)}
-        save_arrays(uri, description, {"ids": self.image_ids, "vectors": self.vectors})
+        """Write the arrays as `.npy` and, last, `index.json`; replaces in one step.
+
+        Raises:
+            ConcurrentWriteError: another process writes there.
+            IndexInputError: it is a union with an approximate index.
+        """
+        arrays = self._rows.arrays()
+        description = {
+            "kind": KIND,
+            "dim": self.dim,
+            "images": len(self),
+            "model": self.model,
+            "vector": self.config.build_settings(),
+        }
+        save_arrays(uri, description, arrays)
 
     @staticmethod
-    def open(uri: str | Path) -> "VectorIndex":
+    def open(uri: str | Path, *, dim: int | None = None, model: str | None = None) -> "VectorIndex":
         """Map a saved index into memory; changing it leaves the files as they are.
+
+        Args:
+            uri: directory, as a path or fsspec URL.
+            dim: of the vectors to search with.
+            model: key of the network that makes these.
 
         Raises:
             ArtifactError: there is no index, or a file is missing or unreadable.
+            ArtifactMismatchError: `dim` or `model` is another than the index's; names both.
         """
-        _, arrays = open_arrays(uri, KIND)
-        return VectorIndex(arrays["ids"], arrays["vectors"])
+        description, arrays = open_arrays(uri, KIND)
+        try:
+            config = VectorConfig.model_validate(description.get("vector", {}))
+        except ValidationError as error:
+            raise ArtifactError(f"{uri}: index.json has unknown settings: {error}") from None
+        rows = read_rows(config, arrays, str(uri))
+        index = VectorIndex(rows, config, model=description.get("model", ""))
+        index.require(dim, model)
+        return index
 
-    def _products(self, queries: Float32) -> Float32:
-        """(q, N) float32 inner products of at most `QUERY_BLOCK` queries."""
-        padded = np.zeros((QUERY_BLOCK, self.dim), np.float32)
-        padded[: len(queries)] = queries
-        products = [padded @ block.T for block in self.blocks]
-        joined = products[0] if len(products) == 1 else np.concatenate(products, axis=1)
-        return joined[: len(queries)]
+
+def _check_lengths(ids: Int64, vectors: Float32) -> None:
+    if len(ids) != len(vectors):
+        raise IndexInputError(f"image_ids: {len(ids)} ids for {len(vectors)} vectors")

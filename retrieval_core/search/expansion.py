@@ -2,16 +2,29 @@
 
 import numpy as np
 
-from retrieval_core.config import NeighboursConfig
+from retrieval_core.config import NeighboursConfig, VectorConfig
 from retrieval_core.index import VectorIndex
 from retrieval_core.index.inputs import NO_IMAGE, Float32, Int64
+from retrieval_core.index.vector import DEFAULTS
 
 # bounds the (rows, neighbours, D) array: 42 MB for 10 neighbours of 1,024 dimensions
 ROWS_AT_ONCE = 1_024
 
 
+def look_up(
+    index: VectorIndex, vectors: Float32, top_k: int | None, config: VectorConfig
+) -> tuple[Int64, Float32]:
+    """Search an index as hard as the configuration says (otherwise as `VectorIndex.search`)."""
+    effort, probes = config.search_effort, config.probes
+    return index.search(vectors, top_k, search_effort=effort, probes=probes)
+
+
 def nearest(
-    index: VectorIndex, vectors: Float32, own_ids: Int64, count: int
+    index: VectorIndex,
+    vectors: Float32,
+    own_ids: Int64,
+    count: int,
+    vector: VectorConfig = DEFAULTS,
 ) -> tuple[Int64, Float32]:
     """Nearest indexed images of each vector, without the image that the vector is of.
 
@@ -20,15 +33,16 @@ def nearest(
         vectors: (n, D) float32, unit norm.
         own_ids: (n,) images that the vectors are of, in the index or not.
         count: k, neighbours of each, >= 1.
+        vector: of the search.
 
     Returns:
-        Ids (n, k) int64, best first, -1 where the index has too few images, and similarities
+        Ids (n, k) int64, best first, -1 where fewer were found, and similarities
         (n, k) float32, 0 there.
 
     Raises:
         IndexInputError: unusable vectors.
     """
-    found, scores = index.search(vectors, count + 1)
+    found, scores = look_up(index, vectors, count + 1, vector)
     found = np.where(found == np.asarray(own_ids)[:, None], NO_IMAGE, found)
     order = np.argsort(found == NO_IMAGE, axis=1, kind="stable")[:, :count]
     width = order.shape[1]
@@ -80,6 +94,7 @@ def expand(
     vectors: Float32,
     own_ids: Int64,
     config: NeighboursConfig,
+    vector: VectorConfig = DEFAULTS,
 ) -> Float32:
     """Every descriptor with its nearest neighbours in an index added.
 
@@ -90,6 +105,7 @@ def expand(
         vectors: (n, D) float32, unit norm.
         own_ids: (n,) images that they are of; no image is its own neighbour.
         config: how many, and what they count.
+        vector: of the search.
 
     Returns:
         (n, D) float32, unit norm.
@@ -100,7 +116,7 @@ def expand(
     expanded = np.empty_like(vectors)
     for start in range(0, len(vectors), ROWS_AT_ONCE):
         rows = slice(start, start + ROWS_AT_ONCE)
-        ids, similarities = nearest(index, vectors[rows], own_ids[rows], config.neighbours)
+        ids, similarities = nearest(index, vectors[rows], own_ids[rows], config.neighbours, vector)
         known = ids != NO_IMAGE
         weights = np.where(known, neighbour_weights(similarities, config), np.float32(0))
         neighbours = np.zeros((*ids.shape, index.dim), np.float32)

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from retrieval_core.artifacts import ArtifactRef, read_manifest
-from retrieval_core.config import AsmkConfig, FeaturesConfig
+from retrieval_core.config import AsmkConfig, FeaturesConfig, VectorConfig
 from retrieval_core.data.catalogue import Catalogue, ImageRow
 from retrieval_core.data.images import load_image, to_tensor
 from retrieval_core.errors import ArtifactMismatchError, ImageError
@@ -52,6 +52,7 @@ class ImageSearcher:
     Args:
         index_uri: directory of an "asmk" or "vectors" artifact.
         asmk: query-side settings of an inverted file.
+        vector: query-side settings of a vector index.
         processing: query-side settings of a vector index. Its whitening comes with the index.
 
     Raises:
@@ -63,20 +64,21 @@ class ImageSearcher:
         self,
         index_uri: str,
         asmk: AsmkConfig | None = None,
+        vector: VectorConfig | None = None,
         processing: QueryProcessing | None = None,
     ) -> None:
         manifest = read_manifest(index_uri)
         if manifest.kind not in KINDS:
             raise ArtifactMismatchError(f"{index_uri} is of kind {manifest.kind}, not an index")
         features = read_manifest(manifest.input("features").uri)
-        self.asmk = asmk or AsmkConfig()
+        self.asmk, self.vector = asmk or AsmkConfig(), vector or VectorConfig()
         self.features = FeaturesConfig.model_validate(features.config["features"])
         model = features.input("model")
         self.model: RetrievalModel = load_model(model.uri)
         self._whitening: Whitening | None = None
         if "whitening" in features.inputs:
             self._whitening = open_whitening(features.input("whitening").uri, model)
-        index = open_index(index_uri)
+        index = open_index(index_uri, model=model.key)
         self.index: AsmkIndex | ProcessedIndex = (
             index
             if isinstance(index, AsmkIndex)
@@ -114,7 +116,7 @@ class ImageSearcher:
             vectors = found.cpu().numpy()
             if self._whitening:
                 vectors = whiten(self._whitening, vectors)
-            ids, scores = self.index.search(vectors, top_k)
+            ids, scores = self.index.search(vectors, top_k, config=self.vector)
             return ids[0], scores[0]
         local: LocalFeatures = self.model.extract_local(
             pixels, scales=settings.scales, max_features=settings.max_features

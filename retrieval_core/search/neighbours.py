@@ -9,8 +9,10 @@ import numpy.typing as npt
 from scipy import sparse
 
 from retrieval_core.artifacts import ArtifactDirectory
+from retrieval_core.config import VectorConfig
 from retrieval_core.errors import ArtifactError, ArtifactMismatchError
 from retrieval_core.index import VectorIndex
+from retrieval_core.index.vector import DEFAULTS
 from retrieval_core.search.expansion import ROWS_AT_ONCE, nearest
 
 FIELDS = ("image_ids", "rows", "similarities")
@@ -80,6 +82,7 @@ class Neighbours:
 def find_neighbours(
     index: VectorIndex,
     count: int,
+    vector: VectorConfig = DEFAULTS,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Neighbours:
     """Search an index with its own images, a block at a time.
@@ -87,6 +90,7 @@ def find_neighbours(
     Args:
         index: of the images.
         count: k, neighbours of each image, >= 1.
+        vector: of the search.
         progress: called with (images done, images in all).
     """
     shape = (len(index), count)
@@ -94,7 +98,7 @@ def find_neighbours(
     for start in range(0, len(index), ROWS_AT_ONCE):
         block = slice(start, start + ROWS_AT_ONCE)
         own = index.image_ids[block]
-        ids, similarities[block] = nearest(index, index.reconstruct(own), own, count)
+        ids, similarities[block] = nearest(index, index.reconstruct(own), own, count, vector)
         rows[block] = np.where(ids < 0, -1, np.searchsorted(index.image_ids, ids))
         progress(min(start + ROWS_AT_ONCE, len(index)), len(index))
     return Neighbours(index.image_ids, rows, similarities)

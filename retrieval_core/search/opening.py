@@ -9,17 +9,20 @@ from retrieval_core.index import AsmkIndex, Codebook, VectorIndex
 KINDS = ("asmk", "vectors")
 
 
-def open_index(uri: str, *more: str, offsets: Sequence[int] = ()) -> AsmkIndex | VectorIndex:
+def open_index(
+    uri: str, *more: str, offsets: Sequence[int] = (), model: str | None = None
+) -> AsmkIndex | VectorIndex:
     """Map an index, or the union of several of one kind, into memory.
 
     Args:
         uri: directory of an "asmk" or "vectors" artifact.
         more: of the same kind.
         offsets: added to the image ids of each; default: 0.
+        model: key of the network that makes the vectors to search with.
 
     Raises:
         ArtifactError: an index, or the codebook that it was built with, is not there.
-        ArtifactMismatchError: one is no index, or they do not go together.
+        ArtifactMismatchError: one is no index, or of another network, or they do not go together.
         IndexInputError: an image id in two of them.
     """
     uris = (uri, *more)
@@ -30,7 +33,7 @@ def open_index(uri: str, *more: str, offsets: Sequence[int] = ()) -> AsmkIndex |
         if kind != kinds[0]:
             raise ArtifactMismatchError(f"{place} is of kind {kind}, not of kind {kinds[0]}")
     if kinds[0] == "vectors":
-        return VectorIndex.union([VectorIndex.open(each) for each in uris], offsets)
+        return VectorIndex.union([VectorIndex.open(each, model=model) for each in uris], offsets)
     return AsmkIndex.union([_open_asmk(each) for each in uris], offsets)
 
 

@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from retrieval_core.artifacts import load_manifest
-from retrieval_core.config import NeighboursConfig, RerankingConfig
+from retrieval_core.config import NeighboursConfig, RerankingConfig, VectorConfig
 from retrieval_core.errors import ArtifactMismatchError
 from retrieval_core.index import VectorIndex
 from retrieval_core.index.inputs import (
@@ -16,8 +16,9 @@ from retrieval_core.index.inputs import (
     check_top_k,
     check_vectors,
 )
+from retrieval_core.index.vector import DEFAULTS
 from retrieval_core.search.diffusion import Diffusion
-from retrieval_core.search.expansion import expand
+from retrieval_core.search.expansion import expand, look_up
 from retrieval_core.search.neighbours import Neighbours
 from retrieval_core.search.reciprocal import ReciprocalEncoding
 
@@ -92,7 +93,11 @@ class ProcessedIndex:
         return len(self._index)
 
     def search(
-        self, vectors: Float32, top_k: int | None = None, own_ids: Int64 | None = None
+        self,
+        vectors: Float32,
+        top_k: int | None = None,
+        own_ids: Int64 | None = None,
+        config: VectorConfig = DEFAULTS,
     ) -> tuple[Int64, Float32]:
         """As `VectorIndex.search`.
 
@@ -100,6 +105,7 @@ class ProcessedIndex:
             vectors: (Q, D) float32, unit norm.
             top_k: length of a ranking; None ranks every image.
             own_ids: (Q,) images that the vectors are of, which expand no query.
+            config: of the search.
 
         Returns:
             Ids (Q, k) int64 and scores (Q, k) float32, best first. Scores of re-ranked candidates
@@ -114,15 +120,17 @@ class ProcessedIndex:
         ids, scores = np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32)
         for start in range(0, len(queries), QUERIES_AT_ONCE):
             block = slice(start, start + QUERIES_AT_ONCE)
-            ids[block], scores[block] = self._search(queries[block], k, own[block])
+            ids[block], scores[block] = self._search(queries[block], k, own[block], config)
         return ids, scores
 
-    def _search(self, queries: Float32, k: int, own_ids: Int64) -> tuple[Int64, Float32]:
+    def _search(
+        self, queries: Float32, k: int, own_ids: Int64, config: VectorConfig
+    ) -> tuple[Int64, Float32]:
         if not len(self):
             return self._index.search(queries)
         if self._query_expansion:
-            queries = expand(self._index, queries, own_ids, self._query_expansion)
-        ids, scores = self._index.search(queries, max(k, self._candidates))
+            queries = expand(self._index, queries, own_ids, self._query_expansion, config)
+        ids, scores = look_up(self._index, queries, max(k, self._candidates), config)
         if self._reranker:
             for query, found, similarities in zip(queries, ids, scores, strict=True):
                 self._rerank(query, found, similarities)
@@ -133,12 +141,12 @@ class ProcessedIndex:
         count = min(self._candidates, int(np.count_nonzero(ids != NO_IMAGE)))
         if self._reranker is None or not count:
             return
-        head, tail = slice(count), slice(count, None)
+        head, tail = slice(count), slice(count, np.count_nonzero(ids != NO_IMAGE))
         rows = np.searchsorted(self._index.image_ids, ids[head])
         found = self._reranker.score(query, rows, scores[head])
         order = np.argsort(-found, kind="stable")
         ids[head], scores[head] = ids[head][order], found[order]
-        if len(scores) > count:
+        if len(scores[tail]):
             scores[tail] -= max(0, scores[count] - scores[count - 1])
 
 

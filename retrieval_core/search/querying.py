@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from retrieval_core.config import AsmkConfig
+from retrieval_core.artifacts import load_manifest
+from retrieval_core.config import AsmkConfig, VectorConfig
 from retrieval_core.features.store import FeatureStore
 from retrieval_core.index import AsmkIndex, VectorIndex
 from retrieval_core.search.local import rank_local
@@ -22,6 +23,7 @@ class Search:
         offsets: added to the image ids of each.
         features: directory of the queries' descriptors.
         asmk: of a search in inverted files.
+        vector: of a search in vector indexes.
         top_k: length of a ranking; None ranks every image.
         processing: of queries and rankings by global descriptors; None: no.
     """
@@ -30,12 +32,18 @@ class Search:
     offsets: tuple[int, ...]
     features: str
     asmk: AsmkConfig
+    vector: VectorConfig
     top_k: int | None
     processing: QueryProcessing | None = None
 
     def open(self) -> AsmkIndex | VectorIndex | ProcessedIndex:
-        """The union of the indexes (errors as `open_index` and `QueryProcessing.open`)."""
-        index = open_index(*self.indexes, offsets=self.offsets)
+        """The union of the indexes of the network of `features`.
+
+        Raises:
+            RetrievalError: as `open_index` and `QueryProcessing.open`.
+        """
+        model = load_manifest(self.features).input("model").key
+        index = open_index(*self.indexes, offsets=self.offsets, model=model)
         if self.processing is None or isinstance(index, AsmkIndex):
             return index
         return self.processing.open(index, *self.indexes)
@@ -47,4 +55,4 @@ class Search:
         store = FeatureStore(self.features)
         if isinstance(index, AsmkIndex):
             return rank_local(index, store, query_ids, self.asmk, self.top_k)
-        return rank_global(index, store, query_ids, self.top_k)
+        return rank_global(index, store, query_ids, self.vector, self.top_k)

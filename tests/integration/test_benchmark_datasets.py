@@ -19,6 +19,7 @@ from retrieval_core.config import (
     EvaluationConfig,
     FeaturesConfig,
     ModelConfig,
+    VectorConfig,
 )
 from retrieval_core.data.benchmarks.fetch import fetch_benchmark
 from retrieval_core.data.benchmarks.state import benchmark_state
@@ -111,7 +112,9 @@ def scores(
     if distractors is not None:
         ids, vectors = extract(distractors, folder / "distractors").global_descriptors()
         index.add(ids + first_distractor_id(catalogue), vectors)
-    ranking = rank_global(index, store, [row.image_id for row in catalogue.queries()], None)
+    ranking = rank_global(
+        index, store, [row.image_id for row in catalogue.queries()], VectorConfig(), None
+    )
     settings = EvaluationConfig(bootstrap=0, map_at=100)
     return evaluate_ranking(ranking, catalogue, settings).metrics
 

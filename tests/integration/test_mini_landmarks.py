@@ -15,6 +15,7 @@ from retrieval_core.config import (
     FolderConfig,
     ModelConfig,
     TrainingConfig,
+    VectorConfig,
 )
 from retrieval_core.data.prepare import prepare_dataset
 from retrieval_core.evaluation.report import evaluate_ranking
@@ -107,7 +108,7 @@ def test_asmk_on_local_descriptors_is_above_the_floor(model, store, catalogue, d
     vectors = VectorIndex.create(model.global_dim)
     vectors.add(*store.global_descriptors())
     queries = [row.image_id for row in catalogue.queries()]
-    ranking = rank_global(vectors, store, queries, None)
+    ranking = rank_global(vectors, store, queries, VectorConfig(), None)
     whole = evaluate_ranking(ranking, catalogue, EvaluationConfig(bootstrap=0)).metrics
     for name, floor in FLOOR.items():
         reached = local[name], whole[name]

@@ -147,10 +147,11 @@ def test_vectors_are_written_a_shard_at_a_time(extract, tmp_path):
     target = ArtifactDirectory(tmp_path / "streamed")
     # an excluded image is asked for, too, one that is there is not
     asked = np.append(ids[1:], [20])
-    index = build.save_vectors(directory.uri, asked, target, "parts/rows")
+    index, rows = build.save_vectors(directory.uri, asked, target, "parts/rows")
     target.remove("parts")
     expected = VectorIndex.create(vectors.shape[1])
     expected.add(ids[1:], vectors[1:])
     expected.save(tmp_path / "once")
     assert target.names() == ArtifactDirectory(tmp_path / "once").names()
     np.testing.assert_array_equal(index.vectors, vectors[1:])
+    np.testing.assert_array_equal(rows, vectors[1:])

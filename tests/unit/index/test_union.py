@@ -111,7 +111,7 @@ def test_vector_indexes_that_do_not_go_together(draw):
     index = vectors(draw, [4, 2])
     with pytest.raises(IndexInputError, match="3 not above"):
         VectorIndex.union([index, vectors(draw, [3])])
-    with pytest.raises(ArtifactMismatchError, match=r"\[8, 72\]"):
+    with pytest.raises(ArtifactMismatchError, match=r"72 dimensions .* 8 dimensions"):
         VectorIndex.union([index, VectorIndex.create(8)])
 
 

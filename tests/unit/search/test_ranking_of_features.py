@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from retrieval_core.artifacts import ArtifactDirectory
-from retrieval_core.config import AsmkConfig
+from retrieval_core.config import AsmkConfig, VectorConfig
 from retrieval_core.features.shards import ShardReport, report_name
 from retrieval_core.features.store import FeatureStore
 from retrieval_core.features.tables import LocalRows, open_shard
@@ -84,7 +84,7 @@ def test_the_settings_of_the_search_arrive(store, asmk):
 
 
 def test_global_rankings_come_in_the_order_of_the_queries(store, vectors):
-    ranking = rank_global(vectors, store, [21, 3, 40], 2)
+    ranking = rank_global(vectors, store, [21, 3, 40], VectorConfig(), 2)
     assert ranking.ids[:, 0].tolist() == [21, 3, 40]
     assert ranking.ids.shape == (3, 2)
     np.testing.assert_allclose(ranking.scores[:, 0], 1, atol=1e-6)
@@ -93,7 +93,7 @@ def test_global_rankings_come_in_the_order_of_the_queries(store, vectors):
 def test_a_query_that_was_not_extracted_gets_an_empty_row(store, asmk, vectors):
     for ranking in (
         rank_local(asmk, store, [99, 3], AsmkConfig(multiple_assignment=1), 50),
-        rank_global(vectors, store, [99, 3], 50),
+        rank_global(vectors, store, [99, 3], VectorConfig(), 50),
     ):
         assert ranking.ids.shape == (2, 6)
         assert ranking.ids[0].tolist() == [-1] * 6

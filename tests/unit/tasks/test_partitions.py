@@ -12,7 +12,13 @@ from prefect.settings import (
 )
 
 from retrieval_core.artifacts import ArtifactDirectory, Manifest, commit, load_manifest
-from retrieval_core.config import AsmkConfig, EvaluationConfig, RayConfig, RuntimeConfig
+from retrieval_core.config import (
+    AsmkConfig,
+    EvaluationConfig,
+    RayConfig,
+    RuntimeConfig,
+    VectorConfig,
+)
 from retrieval_core.data.catalogue import Catalogue, ImageRow, label_truth
 from retrieval_core.errors import ArtifactMismatchError
 from retrieval_core.features.shards import ShardReport, report_name
@@ -33,6 +39,7 @@ pytestmark = pytest.mark.slow  # Ray and a fresh MLflow database take seconds
 DIM, IMAGES, SHARD = 16, 40, 4
 WHOLE = RayConfig()
 CUT = RayConfig(workers=2, images_per_partition=10, queries_per_partition=6)
+EXACT = VectorConfig()
 
 
 @pytest.fixture(scope="module")
@@ -137,9 +144,9 @@ def files(ref):
     return load_manifest(ref.uri).files
 
 
-def score(context, descriptor, *searched, top_k=None):
+def score(context, descriptor, *searched, top_k=None, vector=EXACT):
     config = EvaluationConfig(bootstrap=10, top_k=top_k)
-    return build(evaluate, context, config, AsmkConfig(), 0, descriptor, *searched)
+    return build(evaluate, context, config, AsmkConfig(), vector, 0, descriptor, *searched)
 
 
 def test_an_index_of_parts_has_the_files_of_one_built_at_once(context, made):
@@ -217,7 +224,7 @@ def test_rankings_over_partitions_and_distractors(context, made, descriptor):
 
     def index(place, of):
         if descriptor == "global":
-            return build(index_global, place, of)
+            return build(index_global, place, EXACT, of)
         return build(index_local, place, AsmkConfig(use_idf=True), of, codebook)
 
     database, distractors = index(one, features), index(one, distracting)
@@ -239,6 +246,31 @@ def test_rankings_over_partitions_and_distractors(context, made, descriptor):
             np.testing.assert_array_equal(found[found <= beyond], expected)
     maps = [load_manifest(ref.uri).metrics["map"] for ref in (whole, alone)]
     assert maps[0] <= maps[1]
+
+
+def test_an_approximate_index_tells_its_recall_and_is_searched_with_distractors(context, made):
+    features, distracting, _ = made
+    one = context("whole", WHOLE)
+    config = VectorConfig(kind="hnsw", links=4, build_effort=8, search_effort=5)
+    exact = [build(index_global, one, EXACT, each) for each in (features, distracting)]
+    graphs = [build(index_global, one, config, each) for each in (features, distracting)]
+    assert load_manifest(exact[0].uri).metrics == {}
+    told = [load_manifest(ref.uri).metrics["recall_against_exact@10"] for ref in graphs]
+    assert all(0.3 < recall <= 1 for recall in told)
+    assert load_manifest(graphs[0].uri).notes == {"kind": "hnsw"}
+    # rankings of all images compare all of them
+    rankings = [
+        Ranking.load(score(one, "global", *indexes, vector=vector).uri, "ranking")
+        for indexes, vector in ((exact, EXACT), (graphs, config))
+    ]
+    np.testing.assert_array_equal(*(ranking.ids for ranking in rankings))
+    keys = {
+        score(one, "global", graphs[0], top_k=3, vector=each).key
+        for each in (config, config.model_copy(update={"search_effort": 6}))
+    }
+    assert len(keys) == 2
+    with pytest.raises(ArtifactMismatchError, match="'kind': 'hnsw'"):
+        score(one, "global", exact[0], graphs[1])
 
 
 def test_finished_rankings_are_kept(context, made):
@@ -280,7 +312,8 @@ def test_distractors_of_another_network_or_codebook_are_refused(context, made):
         {"part": "distractor"}, model=model, dataset=dataset,
     )  # fmt: skip
     with pytest.raises(ArtifactMismatchError, match=model.key) as caught:
-        score(one, "global", build(index_global, one, features), build(index_global, one, foreign))
+        indexes = [build(index_global, one, EXACT, each) for each in (features, foreign)]
+        score(one, "global", *indexes)
     assert load_manifest(features.uri).input("model").key in str(caught.value)
 
 
@@ -306,7 +339,8 @@ def test_distractors_of_other_settings_or_the_same_images_are_refused(context, m
         model=model, dataset=load_manifest(features.uri).input("dataset"),
     )  # fmt: skip
     with pytest.raises(ArtifactMismatchError, match=r"\{'image_size': 96\}, \{'image_size': 64\}"):
-        score(one, "global", build(index_global, one, own), build(index_global, one, smaller))
+        indexes = [build(index_global, one, EXACT, each) for each in (own, smaller)]
+        score(one, "global", *indexes)
 
 
 def test_partitions_hold_whole_shards(made):

@@ -16,6 +16,7 @@ from retrieval_core.config import (
     PostprocessingConfig,
     RerankingConfig,
     RuntimeConfig,
+    VectorConfig,
     WhiteningConfig,
 )
 from retrieval_core.data.catalogue import Catalogue, ImageRow, label_truth
@@ -38,6 +39,7 @@ from tasks.tracking import start_run
 pytestmark = pytest.mark.slow  # a fresh MLflow database takes seconds
 
 DIM, IMAGES, LABELS = 16, 48, 6
+VECTOR = VectorConfig()
 PARTS = ("train", "test", "distractor")
 
 
@@ -112,7 +114,9 @@ def build(stage, *arguments, **settings):
 
 def score(context, *searched, descriptor="processed", **settings):
     config = EvaluationConfig(bootstrap=0)
-    return build(evaluate, context, config, AsmkConfig(), 0, descriptor, *searched, **settings)
+    return build(
+        evaluate, context, config, AsmkConfig(), VECTOR, 0, descriptor, *searched, **settings
+    )
 
 
 def test_a_pipeline_of_all_steps_scores_better_and_keeps_its_lineage(context, made, model):
@@ -124,12 +128,14 @@ def test_a_pipeline_of_all_steps_scores_better_and_keeps_its_lineage(context, ma
     )
     fitted = build(fit, context, config.whitening, made["train"], 0)
     whitened = build(whiten, context, made["test"], fitted)
-    plain = build(index_global, context, whitened)
-    augmented = build(augment, context, config.augmentation, [plain], 0)
-    index = build(index_global, context, augmented)
-    near = build(neighbours, context, config.reranking, [index])
+    plain = build(index_global, context, VECTOR, whitened)
+    augmented = build(augment, context, config.augmentation, VECTOR, [plain], 0)
+    index = build(index_global, context, VECTOR, augmented)
+    near = build(neighbours, context, config.reranking, VECTOR, [index])
     scores = score(context, index, postprocessing=config, queries=whitened, neighbours=near)
-    without = score(context, build(index_global, context, made["test"]), descriptor="global")
+    without = score(
+        context, build(index_global, context, VECTOR, made["test"]), descriptor="global"
+    )
     before, after = (load_manifest(ref.uri).metrics["map"] for ref in (without, scores))
     assert before < 0.4 and after > 0.9
 
@@ -161,16 +167,18 @@ def test_distractors_take_part_in_every_step(context, made):
         augmentation=NeighboursConfig(kind="average", neighbours=2),
         reranking=RerankingConfig(kind="diffusion"),
     )
-    parts = [build(index_global, context, made[part]) for part in ("test", "distractor")]
-    sums = [build(augment, context, config.augmentation, parts, i) for i in range(2)]
-    indexes = [build(index_global, context, part) for part in sums]
-    near = build(neighbours, context, config.reranking, indexes)
+    parts = [build(index_global, context, VECTOR, made[part]) for part in ("test", "distractor")]
+    sums = [build(augment, context, config.augmentation, VECTOR, parts, i) for i in range(2)]
+    indexes = [build(index_global, context, VECTOR, part) for part in sums]
+    near = build(neighbours, context, config.reranking, VECTOR, indexes)
     ref = score(
         context, *indexes, postprocessing=config, queries=made["test"], neighbours=near
     )  # fmt: skip
     assert Ranking.load(ref.uri, "ranking").ids.shape == (IMAGES, 2 * IMAGES)
     first = 2 * (IMAGES - 1) + 1
-    union = Search(tuple(p.uri for p in parts), (0, first), "", AsmkConfig(), None).open()
+    union = Search(
+        tuple(p.uri for p in parts), (0, first), made["test"].uri, AsmkConfig(), VECTOR, None
+    ).open()
     expected = expand(union, union.vectors, union.image_ids, config.augmentation)
     found = np.concatenate([VectorIndex.open(index.uri).vectors for index in indexes])
     np.testing.assert_array_equal(found, expected)
@@ -196,7 +204,7 @@ def test_a_distractor_index_of_another_whitening_is_refused(context, made):
         for kind in ("pca", "learned")
     ]
     indexes = [
-        build(index_global, context, build(whiten, context, made[part], fitted))
+        build(index_global, context, VECTOR, build(whiten, context, made[part], fitted))
         for part, fitted in zip(("test", "distractor"), refs, strict=True)
     ]
     with pytest.raises(ArtifactMismatchError, match=refs[0].key) as caught:

@@ -1,0 +1,132 @@
+"""The best of the scores of many queries, gathered a block of images at a time.
+
+A score and its image are one number, a key: the score's bits above the image's position, so that
+the lower key is the higher score, or the lower position of two equal scores. A compiled loop keeps
+the keys of all scores above the worst of a query's best ones; before their place can be full, all
+but the best are dropped.
+"""
+
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from retrieval_core.index.inputs import Float32, Int64
+
+Array = npt.NDArray[Any]
+
+# numbers that the processor compares at a time
+LANES = 32
+SIGN, MAGNITUDE = np.uint32(1 << 31), np.uint32((1 << 31) - 1)
+POSITION_BITS = np.uint64(32)
+NOTHING = np.iinfo(np.uint64).max
+# beside twice the ranking, so that the keys of a short one are not sorted out all the time
+SPARE_KEYS = 1024
+
+
+class TopScores:
+    """The best images so far of some queries.
+
+    Args:
+        queries: number of queries.
+        images: that there will be in all; at most 2^32.
+        top_k: length of a ranking, 1 <= top_k <= images.
+    """
+
+    def __init__(self, queries: int, images: int, top_k: int) -> None:
+        self._top_k = top_k
+        self._keys = np.empty((queries, capacity(images, top_k)), np.uint64)
+        self._counts = np.zeros(queries, np.int64)
+        # nothing is at or below what is not a number: the first images are all kept
+        self._worst = np.full(queries, np.nan, np.float32)
+
+    def gather(self, scores: Float32, first: int, rows: slice) -> None:
+        """Look at the scores of further images.
+
+        Args:
+            scores: (Q, n) float32, contiguous, of all queries.
+            first: position of the first image, above those of the calls before.
+            rows: of the queries to look at, the same in every call; other threads may work on
+                others.
+        """
+        keys, counts, worst = self._keys[rows], self._counts[rows], self._worst[rows]
+        scores, width = scores[rows], scores.shape[1]
+        bits = scores.view(np.uint32)
+        start, places = 0, keys.shape[1]
+        while start < width:
+            room = places - int(counts.max())
+            if room < min(width - start, (places - self._top_k) // 2):
+                self._keep_best(rows)
+                room = places - self._top_k
+            stop = min(start + room, width)
+            _gather(scores, bits, start, stop, first, keys, counts, worst)
+            start = stop
+
+    def best(self, rows: slice) -> tuple[Int64, Float32]:
+        """Positions (r, top_k) int64 and scores (r, top_k), best first, of all that was seen."""
+        keys = self._keep_best(rows)
+        keys.sort(axis=1)
+        return (keys & np.uint64(2**32 - 1)).astype(np.int64), _scores(keys)
+
+    def _keep_best(self, rows: slice) -> npt.NDArray[np.uint64]:
+        """Drop all but the `top_k` lowest keys of each query: (r, top_k), in any order."""
+        keys, counts = self._keys[rows], self._counts[rows]
+        keys[np.arange(keys.shape[1]) >= counts[:, None]] = NOTHING
+        keys.partition(self._top_k - 1, axis=1)
+        counts[:] = self._top_k
+        self._worst[rows] = _scores(keys[:, self._top_k - 1])
+        return keys[:, : self._top_k]
+
+
+def capacity(images: int, top_k: int) -> int:
+    """Keys that a query has place for, 8 bytes each."""
+    return min(images, 2 * top_k + SPARE_KEYS)
+
+
+def _scores(keys: npt.NDArray[np.uint64]) -> Float32:
+    bits = (keys >> POSITION_BITS).astype(np.uint32)
+    return np.where(bits & SIGN, bits, bits ^ MAGNITUDE).view(np.float32)
+
+
+@numba.njit(cache=True, nogil=True)
+def _gather(
+    scores: Array,
+    bits: Array,
+    start: int,
+    stop: int,
+    first: int,
+    keys: Array,
+    counts: Array,
+    worst: Array,
+) -> None:
+    """Append the keys of scores[:, start:stop] that are not at or below the worst.
+
+    `bits` are those of the scores; `first` is the position of column 0.
+    """
+    whole = (stop - start) // LANES * LANES
+    for row in range(len(scores)):
+        # as rows from 0 on, whose indices need no test for being below it
+        own, own_bits, own_keys = scores[row, start:stop], bits[row, start:stop], keys[row]
+        lowest, count = worst[row], counts[row]
+        for begin in range(0, whole, LANES):
+            above = 0
+            for j in range(begin, begin + LANES):
+                above += not own[j] <= lowest
+            if above > 0:
+                for j in range(begin, begin + LANES):
+                    if not own[j] <= lowest:
+                        own_keys[count] = _key(own[j], own_bits[j], first + start + j)
+                        count += 1
+        for j in range(whole, len(own)):
+            if not own[j] <= lowest:
+                own_keys[count] = _key(own[j], own_bits[j], first + start + j)
+                count += 1
+        counts[row] = count
+
+
+@numba.njit(cache=True, nogil=True)
+def _key(score: float, bits: int, position: int) -> Any:
+    same = np.uint32(0) if score == 0 else bits  # for -0, too
+    high = same if same & SIGN else same ^ MAGNITUDE
+    return (np.uint64(high) << POSITION_BITS) | np.uint64(position)
