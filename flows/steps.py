@@ -191,10 +191,8 @@ class Steps:
             earlier = [each for each in searched if isinstance(each, ArtifactRef)]
             described = [*features, *map(_features, earlier)]
             whitened = [self._submit(whiten, part, whitening) for part in described]
-            queries, indexes = (
-                whitened[0],
-                [self._submit(index_global, vector, part) for part in whitened],
-            )
+            queries = whitened[0]
+            indexes = [self._submit(index_global, vector, part) for part in whitened]
         if config.augmentation is not None:
             parts = range(len(indexes))
             settings = (config.augmentation, vector)

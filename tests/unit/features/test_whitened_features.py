@@ -89,7 +89,7 @@ def test_the_dataset_s_own_pairs_come_first():
 )
 def test_without_pairs_nothing_is_learned(tmp_path, labels, pairs):
     images, vectors = catalogue(labels, pairs), store(tmp_path, normal(5))
-    with pytest.raises(DatasetError, match="cars: learned whitening needs pairs.* 5 training"):
+    with pytest.raises(DatasetError, match=r"cars: learned whitening needs pairs.* 5 training"):
         fit_whitening(WhiteningConfig(), vectors, images, seed=0)
     fit_whitening(WhiteningConfig(kind="pca"), vectors, images, seed=0)
 
@@ -104,7 +104,7 @@ def test_descriptors_that_do_not_differ_are_refused(tmp_path, kind, vectors):
 
 def test_more_dimensions_than_there_are_is_a_mistake(tmp_path):
     vectors = store(tmp_path, normal(9))
-    with pytest.raises(ConfigError, match="whitening.dimensions: 7 is more than the 6"):
+    with pytest.raises(ConfigError, match=r"whitening\.dimensions: 7 is more than the 6"):
         fit_whitening(WhiteningConfig(dimensions=7), vectors, catalogue(["a"] * 9), seed=0)
 
 
@@ -126,5 +126,5 @@ def test_a_whitening_is_saved_and_read(tmp_path):
     (tmp_path / "mean.npy").write_bytes(b"no array")
     with pytest.raises(ArtifactError, match="cannot be read"):
         Whitening.load(tmp_path)
-    with pytest.raises(ArtifactError, match="has no file 'mean.npy'"):
+    with pytest.raises(ArtifactError, match=r"has no file .mean\.npy."):
         Whitening.load(tmp_path / "nowhere")

@@ -213,7 +213,7 @@ def test_a_distractor_index_of_another_whitening_is_refused(context, made):
 
 
 def test_nothing_is_fitted_to_test_images(context, made):
-    with pytest.raises(ArtifactMismatchError, match="training images only: feats .* test images"):
+    with pytest.raises(ArtifactMismatchError, match=r"training images only: feats .* test images"):
         build(fit, context, WhiteningConfig(), made["test"], 0)
 
 
