@@ -47,7 +47,8 @@ def fit(
         kind="whitening",
         label=f"{extracted.label}-{config.kind}-{config.dimensions or 'all'}",
         version=VERSION,
-        config={"kind": config.kind, "dimensions": config.dimensions, "seed": seed},
+        # what images were drawn is the features' own
+        config={**config.model_dump(mode="json", exclude={"images", "dataset"}), "seed": seed},
         inputs={"features": features, **_origin(extracted)},
     )
 

@@ -21,6 +21,13 @@ class WhiteningConfig(Config):
     dimensions: int | None = Field(
         None, ge=1, description="strongest directions that are kept; null: all"
     )
+    shrinkage: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="of learned, towards equal variance in all directions; 0: as published, which "
+        "needs many times more pairs than dimensions",
+    )
     images: int = Field(20_000, ge=2, description="training images it is fitted to, at most")
     dataset: DatasetConfig | None = Field(
         None,

@@ -48,7 +48,8 @@ def fit_whitening(
     if config.kind == "pca":
         fitted = fit_pca_whitening(vectors)
     else:
-        fitted = fit_learned_whitening(vectors, *matching_rows(catalogue, ids, seed=seed))
+        pairs = matching_rows(catalogue, ids, seed=seed)
+        fitted = fit_learned_whitening(vectors, *pairs, shrinkage=config.shrinkage)
     return Whitening(fitted.mean, fitted.projection[: config.dimensions])
 
 

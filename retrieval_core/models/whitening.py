@@ -122,7 +122,7 @@ def fit_pca_whitening(x: ArrayLike) -> Whitening:
 
 
 def fit_learned_whitening(
-    x: ArrayLike, query_rows: ArrayLike, positive_rows: ArrayLike
+    x: ArrayLike, query_rows: ArrayLike, positive_rows: ArrayLike, *, shrinkage: float = 0.0
 ) -> Whitening:
     """Lw whitening (arXiv 1604.02426, section 3.3): equal variance within matching pairs.
 
@@ -130,6 +130,8 @@ def fit_learned_whitening(
         x: (n, D) vectors.
         query_rows: (m,) rows of x, m >= 1.
         positive_rows: (m,) rows of x that match them, one each.
+        shrinkage: of the pairs' covariance towards equal variance in all directions (Ledoit, Wolf,
+            2004), in [0, 1]; 0 is the paper's.
 
     Returns:
         Whitening with a (D, D) projection, directions of most variance first.
@@ -139,7 +141,9 @@ def fit_learned_whitening(
     positives = vectors[np.asarray(positive_rows, np.int64)]
     mean = queries.mean(axis=0)
     differences = queries - positives
-    within = np.linalg.inv(_cholesky(differences.T @ differences / len(differences)))
+    covariance = differences.T @ differences / len(differences)
+    equal = np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+    within = np.linalg.inv(_cholesky((1 - shrinkage) * covariance + shrinkage * equal))
     projected = (vectors - mean) @ within.T
     _, directions = _descending_eigh(projected.T @ projected)
     return Whitening(mean, directions.T @ within)
