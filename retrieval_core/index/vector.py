@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from retrieval_core.config import VectorConfig
 from retrieval_core.errors import ArtifactError, ArtifactMismatchError, IndexInputError
+from retrieval_core.index.device import torch_device
 from retrieval_core.index.exact_rows import ExactRows
 from retrieval_core.index.inputs import (
     Float32,
@@ -36,27 +37,28 @@ class VectorIndex:
     It is made by `create`, `build` or `open`.
 
     Attributes:
+        rows: the images, as their kind keeps them.
         model: key of the network that made the vectors; "" where nobody said.
         config: settings that it is built with; `kind` is never "auto".
     """
 
     def __init__(self, rows: Rows, config: VectorConfig = DEFAULTS, *, model: str = "") -> None:
-        self._rows, self.config, self.model = rows, config, model
+        self.rows, self.config, self.model = rows, config, model
 
     @property
     def kind(self) -> str:
         """As in `VectorConfig`, or "union"."""
-        return self._rows.kind
+        return self.rows.kind
 
     @property
     def dim(self) -> int:
         """D, dimensions of a vector."""
-        return self._rows.dim
+        return self.rows.dim
 
     @property
     def image_ids(self) -> Int64:
         """(N,) int64, ascending."""
-        return self._rows.image_ids
+        return self.rows.image_ids
 
     @property
     def vectors(self) -> Float32:
@@ -65,7 +67,7 @@ class VectorIndex:
         Raises:
             IndexInputError: the index keeps only codes of them (ivf_pq, scalar).
         """
-        return self._rows.vectors
+        return self.rows.vectors
 
     @staticmethod
     def create(dim: int, config: VectorConfig = DEFAULTS, *, model: str = "") -> "VectorIndex":
@@ -100,19 +102,19 @@ class VectorIndex:
             IndexInputError: as `add`.
         """
         ids = check_image_ids(image_ids)
-        chosen = resolve(config, len(ids), vectors.shape[1])
-        index = VectorIndex.create(vectors.shape[1], chosen, model=model)
-        if index.kind == "exact" and (np.diff(ids) > 0).all():
-            found = check_vectors(vectors, index.dim, "vectors")
-            _check_lengths(ids, found)
-            index._rows = ExactRows(ids, found)
+        checked = check_vectors(vectors, vectors.shape[-1], "vectors")
+        _check_lengths(ids, checked)
+        chosen = resolve(config, len(ids), checked.shape[1])
+        index = VectorIndex.create(checked.shape[1], chosen, model=model)
+        if isinstance(index.rows, ExactRows):
+            ascending = slice(None) if (np.diff(ids) > 0).all() else np.argsort(ids)
+            index.rows = ExactRows(ids[ascending], checked[ascending])
             return index
-        if isinstance(index._rows, QuantisedRows):
-            index._rows.learn(sample(vectors, chosen), len(vectors))
-        step = IMAGES_AT_ONCE if index.kind != "exact" else max(1, len(ids))
-        _check_lengths(ids, vectors)
-        for start in range(0, len(ids), step):
-            index.add(ids[start : start + step], vectors[start : start + step])
+        if isinstance(index.rows, QuantisedRows):
+            index.rows.learn(sample(checked, chosen), len(ids))
+        for start in range(0, len(ids), IMAGES_AT_ONCE):
+            part = slice(start, start + IMAGES_AT_ONCE)
+            index.rows.add(ids[part], checked[part])
         return index
 
     @staticmethod
@@ -131,13 +133,13 @@ class VectorIndex:
         """
         first = indexes[0]
         for other in indexes:
-            other.require(first.dim, first.model)
+            first.require(other.dim, other.model)
         shifts = offsets or [0] * len(indexes)
         ids = np.concatenate([i.image_ids + s for i, s in zip(indexes, shifts, strict=True)])
         refuse(ids[1:][np.diff(ids) <= 0], "not above those of the index before")
         if len(indexes) == 1 and not any(shifts):
             return first
-        rows = [index._rows for index in indexes]
+        rows = [index.rows for index in indexes]
         exact = [part for part in rows if isinstance(part, ExactRows)]
         if len(exact) < len(rows):
             return VectorIndex(UnionRows(rows, shifts), first.config, model=first.model)
@@ -183,7 +185,7 @@ class VectorIndex:
         _check_lengths(ids, new)
         refuse(ids[np.isin(ids, self.image_ids)], "already in the index")
         if len(ids):
-            self._rows.add(ids, new)
+            self.rows.add(ids, new)
 
     def remove(self, image_ids: npt.ArrayLike) -> None:
         """Remove images; nothing is removed where an error is raised.
@@ -194,7 +196,7 @@ class VectorIndex:
         ids = check_image_ids(image_ids)
         refuse(ids[~np.isin(ids, self.image_ids)], "not in the index")
         if len(ids):
-            self._rows.remove(ids)
+            self.rows.remove(ids)
 
     def search(
         self,
@@ -226,12 +228,14 @@ class VectorIndex:
         """
         queries = check_vectors(vectors, self.dim, "vectors")
         k = check_top_k(top_k, len(self))
+        if device != "auto":
+            torch_device(device)
         for name, value in {"search_effort": search_effort, "probes": probes}.items():
             if value < 1:
                 raise IndexInputError(f"{name}: expected 1 or more, found {value}")
         if k == 0 or len(queries) == 0:
             return np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32)
-        return self._rows.search(queries, k, Effort(search_effort, probes, device))
+        return self.rows.search(queries, k, Effort(search_effort, probes, device))
 
     def reconstruct(self, image_ids: npt.ArrayLike) -> Float32:
         """The vectors of indexed images, in any order and any number of times each.
@@ -256,7 +260,7 @@ class VectorIndex:
             ConcurrentWriteError: another process writes there.
             IndexInputError: it is a union with an approximate index.
         """
-        arrays = self._rows.arrays()
+        arrays = self.rows.arrays()
         description = {
             "kind": KIND,
             "dim": self.dim,

@@ -1,0 +1,122 @@
+"""Exact search in blocks: against sorting all products, over block borders, with ties."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from retrieval_core.config import VectorConfig
+from retrieval_core.index import VectorIndex, exact_search, top_scores
+from retrieval_core.index.device_search import search_on_device
+from retrieval_core.index.exact_search import search_exactly
+from retrieval_core.index.selection import best_first
+from retrieval_core.index.top_scores import TopScores
+
+
+def searched(queries, blocks, top_k):
+    rows, ids, scores = zip(*search_exactly(queries, blocks, top_k), strict=True)
+    assert [r.start for r in rows] == [0, *(r.stop for r in rows[:-1])]
+    return np.concatenate(ids), np.concatenate(scores)
+
+
+def by_sorting(products, top_k):
+    ids = np.stack([best_first(row, top_k) for row in products])
+    return ids, np.take_along_axis(products, ids, axis=1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    images=st.integers(1, 300),
+    top_k=st.integers(1, 300),
+    spare=st.integers(2, 40),
+    levels=st.integers(1, 8),
+)
+def test_the_best_of_any_scores_in_any_blocks(seed, images, top_k, spare, levels):
+    rng, top_k = np.random.default_rng(seed), min(top_k, images)
+    # few different values: ties everywhere, with both zeros among them
+    values = np.append(rng.standard_normal(levels), [0.0, -0.0]).astype(np.float32)
+    scores = rng.choice(values, (5, images))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(top_scores, "SPARE_KEYS", spare)
+        best = TopScores(5, images, top_k)
+        cuts = sorted({0, images, *rng.integers(0, images, 4).tolist()})
+        for rows in (slice(0, 2), slice(2, 5)):
+            for start, stop in pairwise(cuts):
+                best.gather(np.ascontiguousarray(scores[:, start:stop]), start, rows)
+            ids, found = best.best(rows)
+            expected, right = by_sorting(scores[rows], top_k)
+            np.testing.assert_array_equal(ids, expected)
+            np.testing.assert_array_equal(found, right)
+
+
+def test_no_cut_of_queries_or_images_changes_a_bit(draw, monkeypatch):
+    vectors, queries = draw(900), draw(200)
+    products = queries @ vectors.T
+    expected = by_sorting(products, 30)
+    monkeypatch.setattr(exact_search, "IMAGE_BLOCK", 128)
+    monkeypatch.setattr(exact_search, "QUERY_BLOCK", 70)
+    whole = searched(queries, (vectors,), 30)
+    np.testing.assert_array_equal(whole[0], expected[0])
+    np.testing.assert_allclose(whole[1], expected[1], rtol=1e-5)
+    one = [np.concatenate(a) for a in zip(*(searched(queries[i : i + 1], (vectors,), 30)
+                                            for i in range(200)), strict=True)]  # fmt: skip
+    blocks = searched(queries, (vectors[:128], vectors[128:640], vectors[640:]), 30)
+    for found in (one, blocks):
+        np.testing.assert_array_equal(found[0], whole[0])
+        np.testing.assert_array_equal(found[1], whole[1])
+
+
+def test_every_image_is_ranked_where_that_is_wanted(draw, monkeypatch):
+    monkeypatch.setattr(exact_search, "KEY_BYTES", 8 * 500 * 3)
+    vectors, queries = draw(500), draw(10)
+    ids, _ = searched(queries, (vectors,), 500)
+    np.testing.assert_array_equal(ids, by_sorting(queries @ vectors.T, 500)[0])
+
+
+def test_equal_images_of_far_blocks_come_by_ascending_id(draw, monkeypatch):
+    monkeypatch.setattr(exact_search, "IMAGE_BLOCK", 64)
+    one = draw(1)
+    index = VectorIndex.create(72)
+    index.add(np.arange(500)[::-1], np.repeat(one, 500, axis=0))
+    assert index.search(one, 7)[0].tolist() == [[*range(7)]]
+    assert index.search(one)[0].tolist() == [[*range(500)]]
+
+
+def test_read_only_vectors_are_searched_without_a_warning(draw, tmp_path, recwarn):
+    VectorIndex.build(np.arange(50), draw(50)).save(tmp_path)
+    VectorIndex.open(tmp_path).search(draw(3), 5)
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_tensors_of_a_device_are_ranked_alike(draw, device, monkeypatch):
+    _need(device)
+    monkeypatch.setattr("retrieval_core.index.device_search.IMAGE_BLOCK", 100)
+    monkeypatch.setattr("retrieval_core.index.device_search.QUERY_BLOCK", 16)
+    vectors, queries = np.concatenate([draw(150)] * 2), draw(40)
+    on_device = torch.from_numpy(vectors).to(device)
+    for top_k in (1, 20, 300):
+        parts = list(search_on_device(queries, on_device, top_k))
+        ids, scores = (np.concatenate([part[i] for part in parts]) for i in (1, 2))
+        expected = searched(queries, (vectors,), top_k)
+        np.testing.assert_array_equal(ids, expected[0])
+        np.testing.assert_allclose(scores, expected[1], atol=1e-6)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", ["exact", "ivf_pq"])
+def test_a_gpu_finds_what_the_processor_finds(draw, kind):
+    _need("cuda")
+    index = VectorIndex.build(np.arange(3_000), draw(3_000), VectorConfig(kind=kind, code_bytes=8))
+    queries = draw(20)
+    here, there = (index.search(queries, 10, device=name)[0] for name in ("cpu", "cuda"))
+    assert (here == there).mean() > 0.95
+
+
+def _need(device):
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no GPU")
