@@ -251,7 +251,7 @@ class VectorIndex:
         """
         ids = np.asarray(image_ids, np.int64)
         refuse(ids[~np.isin(ids, self.image_ids)], "not in the index")
-        return self._rows.reconstruct(ids)
+        return self.rows.reconstruct(ids)
 
     def save(self, uri: str | Path) -> None:
         """Write the arrays as `.npy` and, last, `index.json`; replaces in one step.
