@@ -15,4 +15,9 @@ def index(config: Experiment, workdir: str | None = None) -> FlowResult:
         network = steps.networks(datasets.train)[-1]
         words = steps.codebook(datasets.train, network)
         features = steps.features(datasets, network, words)
-        return steps.result(**steps.indexes(features, words))
+        built = steps.indexes(features, words)
+        if config.postprocessing.is_on:
+            # of the database alone: distractors have an index that others search theirs with
+            found = steps.processed(datasets.train, network, features[:1], built["global"][:1])
+            built |= found.built
+        return steps.result(**built)

@@ -36,7 +36,7 @@ def ranked_rows(
         run: reference of a finished run.
         against: of the run that it is measured against, or "untrained": its own network before
             training; None: of no other.
-        descriptor: "asmk" or "global"; None: ASMK where there is one.
+        descriptor: "asmk", "global" or "processed"; None: ASMK where there is one, else global.
         queries: their ids; empty: those of highest and lowest precision or, of two runs, those
             that gained and lost most.
         best: most queries of the first kind, >= 0.

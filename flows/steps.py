@@ -1,12 +1,19 @@
 """The steps that flows are put together from."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from prefect.futures import PrefectFuture, wait
 
 from flows.result import FlowResult
-from retrieval_core.config import DatasetConfig, FeaturesConfig, PipelineConfig
+from retrieval_core.artifacts import ArtifactRef, load_manifest
+from retrieval_core.config import (
+    DatasetConfig,
+    FeaturesConfig,
+    PipelineConfig,
+    WhiteningConfig,
+)
 from retrieval_core.errors import ConfigError
 from tasks.codebook import build_codebook
 from tasks.context import RunContext
@@ -16,12 +23,14 @@ from tasks.extract import extract
 from tasks.index import index_global, index_local
 from tasks.initialise import initialise
 from tasks.overlap import overlap
+from tasks.postprocess import augment, fit, neighbours, whiten
 from tasks.prepare import prepare
 from tasks.register import register
 from tasks.report import report
 from tasks.train import train_network
 
 Future = PrefectFuture[Any]
+Searched = Sequence[Future | ArtifactRef]
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,27 @@ class Datasets:
     test: Future
     train: Future
     distractors: Future | None = None
+
+
+@dataclass(frozen=True)
+class Processed:
+    """What is searched by post-processed global descriptors.
+
+    Attributes:
+        queries: descriptors of the database's dataset, as queries are searched with.
+        indexes: of the database and, if there are any, of the distractors.
+        neighbours: of all their images, for re-ranking.
+    """
+
+    queries: Future
+    indexes: Searched
+    neighbours: Future | None
+
+    @property
+    def built(self) -> dict[str, list[Future]]:
+        """What was built here, by role."""
+        built = {"processed": [each for each in self.indexes if isinstance(each, PrefectFuture)]}
+        return built | ({"neighbours": [self.neighbours]} if self.neighbours else {})
 
 
 class Steps:
@@ -47,6 +77,9 @@ class Steps:
         self.context = context
         self.config = config
         self._submitted: list[Future] = []
+        # what several stages need is made once
+        self._whitening_images: Future | None = None
+        self._training_features: dict[tuple[str, str, int], Future] = {}
 
     def datasets(self) -> Datasets:
         """Make or check the images and their ground truth."""
@@ -98,12 +131,22 @@ class Steps:
         """Visual words of the model's local descriptors, if it has any, on training images."""
         if self.config.model.method == "gem":
             return None
-        words, seed = self.config.codebook, self.config.seed
-        changed = {"scales": words.scales, "max_features": words.max_features}
-        settings = FeaturesConfig(**{**self.config.features.model_dump(), **changed})
-        sample = {"limit": words.images, "seed": seed}
-        features = self._submit(extract, settings, model, train, "train", **sample)
-        return self._submit(build_codebook, words, features, seed)
+        words = self.config.codebook
+        features = self.training_features(train, model, words.images)
+        return self._submit(build_codebook, words, features, self.config.seed)
+
+    def training_features(self, train: Future, model: Future, images: int) -> Future:
+        """Descriptors of training images, local ones as visual words are made of."""
+        identity = (str(train.task_run_id), str(model.task_run_id), images)
+        if identity not in self._training_features:
+            words = self.config.codebook
+            changed = {"scales": words.scales, "max_features": words.max_features}
+            settings = FeaturesConfig(**{**self.config.features.model_dump(), **changed})
+            sample = {"limit": images, "seed": self.config.seed}
+            self._training_features[identity] = self._submit(
+                extract, settings, model, train, "train", **sample
+            )
+        return self._training_features[identity]
 
     def features(self, datasets: Datasets, model: Future, words: Future | None) -> list[Future]:
         """Descriptors of the database and the queries and, if there are any, of the distractors."""
@@ -128,25 +171,74 @@ class Steps:
             built["asmk"] = [self._submit(index_local, asmk, part, words) for part in features]
         return built
 
+    def processed(
+        self, train: Future, model: Future, features: list[Future], searched: Searched
+    ) -> Processed:
+        """What is searched by post-processed descriptors.
+
+        Args:
+            train: images to learn from.
+            model: the network.
+            features: of the test images and, if there are any, of the distractors.
+            searched: the indexes of the network's own global descriptors, of the distractors too.
+        """
+        config, vector = self.config.postprocessing, self.config.vector
+        queries, indexes = features[0], searched
+        if config.whitening is not None:
+            learned_from = self._fitted_to(config.whitening, train, model)
+            whitening = self._submit(fit, config.whitening, learned_from, self.config.seed)
+            # distractors that an earlier run indexed have no features here, but their index has
+            earlier = [each for each in searched if isinstance(each, ArtifactRef)]
+            described = [*features, *map(_features, earlier)]
+            whitened = [self._submit(whiten, part, whitening) for part in described]
+            queries = whitened[0]
+            indexes = [self._submit(index_global, vector, part) for part in whitened]
+        if config.augmentation is not None:
+            parts = range(len(indexes))
+            settings = (config.augmentation, vector)
+            sums = [self._submit(augment, *settings, indexes, part) for part in parts]
+            indexes = [self._submit(index_global, vector, part) for part in sums]
+        near = None
+        if config.reranking is not None:
+            near = self._submit(neighbours, config.reranking, vector, indexes)
+        return Processed(queries, indexes, near)
+
+    def _fitted_to(self, whitening: WhiteningConfig, train: Future, model: Future) -> Future:
+        """Descriptors of the training images that a whitening is fitted to."""
+        if whitening.dataset not in (None, self.config.training_dataset):
+            if self._whitening_images is None:
+                self._whitening_images = self._submit(prepare, whitening.dataset, ("train",))
+            train = self._whitening_images
+        return self.training_features(train, model, whitening.images)
+
     def scores(self, datasets: Datasets, model: Future) -> list[Future]:
         """Scores of every index of a model, searched together with that of the distractors."""
         config = self.config
         words = self.codebook(datasets.train, model)
-        built = self.indexes(self.features(datasets, model, words), words)
+        features = self.features(datasets, model, words)
+        built = self.indexes(features, words)
         opened = find_distractors(config, self.context.workdir)
-        return [
-            self._submit(
-                evaluate,
-                config.evaluation,
-                config.asmk,
-                config.vector,
-                config.seed,
-                descriptor,
-                *searched,
-                *opened.get(descriptor, []),
-            )
-            for descriptor, searched in built.items()
+        searched: dict[str, Searched] = {
+            name: [*found, *opened.get(name, [])] for name, found in built.items()
+        }
+        settings = (config.evaluation, config.asmk, config.vector, config.seed)
+        scores = [
+            self._submit(evaluate, *settings, descriptor, *indexes)
+            for descriptor, indexes in searched.items()
         ]
+        if not config.postprocessing.is_on:
+            return scores
+        found = self.processed(datasets.train, model, features, searched["global"])
+        processed = self._submit(
+            evaluate,
+            *settings,
+            "processed",
+            *found.indexes,
+            postprocessing=config.postprocessing,
+            queries=found.queries,
+            neighbours=found.neighbours,
+        )
+        return [*scores, processed]
 
     def registered(self, scores: list[Future]) -> list[Future]:
         """The network behind these scores in MLflow's registry, if that is wanted."""
@@ -181,3 +273,8 @@ class Steps:
         future: Future = configured.submit(self.context, *args, **kwargs)
         self._submitted.append(future)
         return future
+
+
+def _features(index: ArtifactRef) -> ArtifactRef:
+    """What an index was built of."""
+    return load_manifest(index.uri).input("features")

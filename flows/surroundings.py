@@ -65,7 +65,9 @@ def _check_datasets(config: PipelineConfig, workdir: str) -> None:
     """Fail before any work starts where a file, a directory or an index is not there."""
     from tasks.distractors import find_distractors
 
-    for dataset in (config.dataset, config.training_dataset, config.distractors):
+    whitening = config.postprocessing.whitening
+    fitted_to = whitening and whitening.dataset
+    for dataset in (config.dataset, config.training_dataset, config.distractors, fitted_to):
         if isinstance(dataset, DatasetConfig):
             dataset_identity(dataset)
     find_distractors(config, workdir)

@@ -92,7 +92,8 @@ def _sections(manifest: Manifest) -> dict[str, dict[str, Any]]:
     """Settings of one artifact under the names that the whole experiment has for them."""
     config = manifest.config
     if manifest.kind == "scores":
-        searched = "asmk" if config["descriptor"] == "asmk" else "vector"
+        sections = {"asmk": "asmk", "global": "vector", "processed": "postprocessing"}
+        searched = sections[config["descriptor"]]
         return {"evaluation": config["evaluation"], searched: config["search"]}
     if manifest.kind == "vectors":
         return {"vector": config}

@@ -49,12 +49,14 @@ def require_fitting(index: ArtifactRef, distractors: ArtifactRef) -> None:
     """Refuse an index of distractors that cannot be searched together with the database's.
 
     Raises:
-        ArtifactMismatchError: it is of the same images, or of another network, codebook,
-            extraction or other settings; names both keys.
+        ArtifactMismatchError: it is of the same images, or of another network, whitening,
+            codebook, extraction or other settings; names both keys.
     """
     own, added = load_manifest(index.uri), load_manifest(distractors.uri)
     extracted, other = (load_manifest(m.input("features").uri) for m in (own, added))
     other.require_input("model", extracted.input("model"))
+    if "whitening" in extracted.inputs:
+        other.require_input("whitening", extracted.input("whitening"))
     if "codebook" in own.inputs:
         added.require_input("codebook", own.input("codebook"))
     both = f"{index.kind} {index.key} and distractors {distractors.key}"

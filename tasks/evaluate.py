@@ -1,17 +1,23 @@
 """Stage: every query is searched and its ranking scored."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from prefect import task
 from prefect.client.schemas.objects import State
 
 from retrieval_core.artifacts import ArtifactRef, load_manifest
-from retrieval_core.config import AsmkConfig, EvaluationConfig, VectorConfig
+from retrieval_core.config import (
+    AsmkConfig,
+    EvaluationConfig,
+    PostprocessingConfig,
+    VectorConfig,
+)
 from retrieval_core.data.catalogue import Catalogue
 from retrieval_core.data.distractors import first_distractor_id
 from retrieval_core.errors import ConfigError
 from retrieval_core.evaluation.report import evaluate_ranking
+from retrieval_core.search.processed import QueryProcessing
 from retrieval_core.search.querying import Search
 from retrieval_core.search.ranking import Ranking, join_rankings
 from tasks.context import RunContext
@@ -37,13 +43,31 @@ def evaluate(
     asmk: AsmkConfig,
     vector: VectorConfig,
     seed: int,
-    descriptor: Literal["asmk", "global"],
+    descriptor: Literal["asmk", "global", "processed"],
     index: ArtifactRef,
     distractors: ArtifactRef | None = None,
+    *,
+    postprocessing: PostprocessingConfig | None = None,
+    queries: ArtifactRef | None = None,
+    neighbours: ArtifactRef | None = None,
 ) -> State[ArtifactRef]:
-    """Score an index by its dataset's protocol, searched together with one of distractors."""
+    """Score an index by its dataset's protocol, searched together with one of distractors.
+
+    Args:
+        context: surroundings of the run.
+        config: of the scores.
+        asmk: of a search in inverted files.
+        vector: of a search in vector indexes.
+        seed: of the resampling.
+        descriptor: what was indexed; "processed" is the global one with `postprocessing`.
+        index: of the database.
+        distractors: index of distractors.
+        postprocessing: of queries and rankings.
+        queries: their descriptors, if they are others than those that were indexed.
+        neighbours: of all indexed images, for re-ranking.
+    """
     manifest = load_manifest(index.uri)
-    features = manifest.input("features")
+    features = queries or manifest.input("features")
     model = load_manifest(load_manifest(features.uri).input("model").uri).label
     searched = {"index": index} | ({"distractors": distractors} if distractors else {})
     training = training_of(index)
@@ -55,10 +79,14 @@ def evaluate(
         config={
             "descriptor": descriptor,
             "evaluation": config,
-            "search": asmk if descriptor == "asmk" else vector.search_settings(),
+            "search": _settings(descriptor, asmk, vector, postprocessing),
             "seed": seed,
         },
-        inputs={**searched, "features": features},
+        inputs={
+            **searched,
+            "features": features,
+            **({"neighbours": neighbours} if neighbours else {}),
+        },
     )
 
     def build(run: StageRun) -> Outcome:
@@ -75,6 +103,7 @@ def evaluate(
             asmk=asmk,
             vector=vector,
             top_k=config.top_k,
+            processing=_processing(postprocessing, neighbours),
         )
         ranking = _rank(context, run, search, query_ids)
         scores = evaluate_ranking(ranking, catalogue, config, seed=seed)
@@ -89,6 +118,33 @@ def evaluate(
     # where runs are compared, the run of the whole flow is what one chooses
     context.run.log_metrics({f"{training}/{descriptor}/{k}": v for k, v in scores.items()})
     return state
+
+
+def _settings(
+    descriptor: str,
+    asmk: AsmkConfig,
+    vector: VectorConfig,
+    postprocessing: PostprocessingConfig | None,
+) -> dict[str, Any]:
+    """What of the configuration decides a ranking, once the index is there."""
+    if descriptor == "asmk":
+        return asmk.model_dump(mode="json")
+    if postprocessing is None:
+        return vector.search_settings()
+    steps = postprocessing.model_dump(mode="json", include={"query_expansion", "reranking"})
+    return {**vector.search_settings(), **steps}
+
+
+def _processing(
+    postprocessing: PostprocessingConfig | None, neighbours: ArtifactRef | None
+) -> QueryProcessing | None:
+    if postprocessing is None:
+        return None
+    return QueryProcessing(
+        postprocessing.query_expansion,
+        postprocessing.reranking,
+        neighbours.uri if neighbours else "",
+    )
 
 
 def _require_room(queries: int, searched: Mapping[str, ArtifactRef], top_k: int | None) -> None:

@@ -23,7 +23,12 @@ from tasks.stage import STAGE_OPTIONS, Outcome, Stage, StageRun, run_stage
 
 VERSION = 3
 # in words
-KINDS = {"feats": "features", "vectors": "vector index", "asmk": "inverted file"}
+KINDS = {
+    "feats": "features",
+    "descriptors": "post-processed descriptors",
+    "vectors": "vector index",
+    "asmk": "inverted file",
+}
 
 
 @task(name="report", tags=["report"], **STAGE_OPTIONS)

@@ -8,6 +8,7 @@ from prefect import task
 from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.config import AsmkConfig, VectorConfig
 from retrieval_core.search.images import Answer, ImageSearcher
+from retrieval_core.search.processed import QueryProcessing
 from retrieval_core.visualize.answers import answers_grid
 
 
@@ -19,9 +20,10 @@ def search_images(
     output: str | None,
     asmk: AsmkConfig | None = None,
     vector: VectorConfig | None = None,
+    processing: QueryProcessing | None = None,
 ) -> list[Answer]:
     """Rank the database for every image; write `results.json` and `results.png` to `output`."""
-    answers = ImageSearcher(index_uri, asmk, vector).search(images, top_k=top_k)
+    answers = ImageSearcher(index_uri, asmk, vector, processing).search(images, top_k=top_k)
     if output:
         write_answers(answers, output)
     return answers

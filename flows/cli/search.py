@@ -30,8 +30,8 @@ def search(
     from tasks.search import search_images
 
     with progress(), user_errors():
-        found, asmk, vector = find_index(index, str(root))
+        found, asmk, vector, processing = find_index(index, str(root))
         # the task's own function: a look-up at the shell needs no server to be started
         written = str(output) if output else None
-        answers = search_images.fn(found, images, top_k, written, asmk, vector)
+        answers = search_images.fn(found, images, top_k, written, asmk, vector, processing)
     print_answers(console, answers)

@@ -121,7 +121,9 @@ def ranking(
     ] = 3,
     descriptor: Annotated[
         str | None,
-        typer.Option(help="asmk or global: which ranking; default: asmk where the run has it."),
+        typer.Option(
+            help="asmk, global or processed: which ranking; default: asmk where the run has it."
+        ),
     ] = None,
     top_k: Annotated[int, typer.Option(min=1, max=50, help="Results per query.")] = 7,
     output: Output = None,

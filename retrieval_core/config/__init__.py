@@ -13,6 +13,14 @@ from retrieval_core.config.index import AsmkConfig, CodebookConfig, VectorConfig
 from retrieval_core.config.loading import dump_config, load_config, parse_config, refine_config
 from retrieval_core.config.model import GlobalConfig, LitConfig, ModelConfig
 from retrieval_core.config.pipeline import PipelineConfig
+from retrieval_core.config.postprocessing import (
+    DiffusionConfig,
+    NeighboursConfig,
+    PostprocessingConfig,
+    ReciprocalConfig,
+    RerankingConfig,
+    WhiteningConfig,
+)
 from retrieval_core.config.protocol import ProtocolConfig
 from retrieval_core.config.runtime import RayConfig, RuntimeConfig
 from retrieval_core.config.training import (
@@ -29,6 +37,7 @@ __all__ = [
     "Config",
     "DatasetConfig",
     "DemoConfig",
+    "DiffusionConfig",
     "EvaluationConfig",
     "FeaturesConfig",
     "FolderConfig",
@@ -37,13 +46,18 @@ __all__ = [
     "LossConfig",
     "MiningConfig",
     "ModelConfig",
+    "NeighboursConfig",
     "OptimizerConfig",
     "PipelineConfig",
+    "PostprocessingConfig",
     "ProtocolConfig",
     "RayConfig",
+    "ReciprocalConfig",
+    "RerankingConfig",
     "RuntimeConfig",
     "TrainingConfig",
     "VectorConfig",
+    "WhiteningConfig",
     "dump_config",
     "load_config",
     "parse_config",

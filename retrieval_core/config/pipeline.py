@@ -16,6 +16,7 @@ from retrieval_core.config.evaluation import EvaluationConfig
 from retrieval_core.config.features import FeaturesConfig
 from retrieval_core.config.index import AsmkConfig, CodebookConfig, VectorConfig
 from retrieval_core.config.model import ModelConfig
+from retrieval_core.config.postprocessing import PostprocessingConfig
 from retrieval_core.config.protocol import ProtocolConfig
 from retrieval_core.config.runtime import RuntimeConfig
 from retrieval_core.config.training import TrainingConfig
@@ -40,6 +41,7 @@ class PipelineConfig(Config):
     codebook: CodebookConfig = Field(CodebookConfig())
     asmk: AsmkConfig = Field(AsmkConfig())
     vector: VectorConfig = Field(VectorConfig())
+    postprocessing: PostprocessingConfig = Field(PostprocessingConfig())
     evaluation: EvaluationConfig = Field(EvaluationConfig())
     protocol: ProtocolConfig = Field(ProtocolConfig())
     runtime: RuntimeConfig = Field(RuntimeConfig())

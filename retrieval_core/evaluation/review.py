@@ -29,7 +29,7 @@ class ReviewedRun:
         source: where it was found.
         digest: of the dataset it was scored on.
         settings: by nested names; those that are not known are left out.
-        descriptors: of its final network, "asmk" or "global".
+        descriptors: of its final network: "asmk", "global" or "processed".
     """
 
     name: str
@@ -44,7 +44,7 @@ class Pairing:
     """A run against the first one, by one descriptor.
 
     Attributes:
-        descriptor: "asmk" or "global".
+        descriptor: "asmk", "global" or "processed".
         number: of the run, >= 1; the first is 0.
         setups: in the order of the protocol, at least one.
     """

@@ -65,6 +65,17 @@ class ExactRows:
             ids[rows], scores[rows] = self.image_ids[positions], products
         return ids, scores
 
+    def reconstruct(self, image_ids: Int64) -> Float32:
+        """Rows of the blocks, of which only these are read."""
+        rows = np.searchsorted(self.image_ids, image_ids)
+        found = np.empty((len(rows), self.dim), np.float32)
+        start = 0
+        for block in self.blocks:
+            inside = (rows >= start) & (rows < start + len(block))
+            found[inside] = block[rows[inside] - start]
+            start += len(block)
+        return found
+
     def arrays(self) -> dict[str, Array]:
         """Ids and vectors."""
         return {"ids": self.image_ids, "vectors": self.vectors}

@@ -94,6 +94,13 @@ class HnswRows:
         scores, nodes = self._graph.index.search(queries, top_k, params=settings)
         return in_order(np.where(nodes < 0, NO_IMAGE, self._node_ids[nodes]), scores, top_k)
 
+    def reconstruct(self, image_ids: Int64) -> Float32:
+        """Vectors of nodes."""
+        alive = np.flatnonzero(self._alive)
+        ids = self._node_ids[alive]
+        order = np.argsort(ids)
+        return self._nodes()[alive[order[np.searchsorted(ids, image_ids, sorter=order)]]]
+
     def arrays(self) -> dict[str, Array]:
         """The graph with its vectors, and what its nodes are."""
         content = self._graph.content()

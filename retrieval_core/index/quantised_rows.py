@@ -16,6 +16,9 @@ from retrieval_core.index.inputs import Float32, Int64
 from retrieval_core.index.storage import Array
 from retrieval_core.index.vector_rows import Effort, Found, in_order
 
+# how an index of faiss finds the code of an image
+BY_ID = faiss.DirectMap.Hashtable  # type: ignore[attr-defined]
+NOT_AT_ALL = faiss.DirectMap.NoMap  # type: ignore[attr-defined]
 # one for each value of a byte
 TRAINING_IMAGES = 256
 # at least, of a partition of the default size
@@ -99,8 +102,23 @@ class QuantisedRows:
         scores, ids = self._searched(top_k, effort.device).search(queries, top_k, params=settings)
         return in_order(ids, scores, top_k)
 
+    def reconstruct(self, image_ids: Int64) -> Float32:
+        """What the codes stand for."""
+        index = self._codes.index
+        if self.kind == "ivf_pq":
+            if index.direct_map.type != BY_ID:
+                index.set_direct_map_type(BY_ID)
+            return np.asarray(index.reconstruct_batch(image_ids))
+        coded = faiss.vector_to_array(index.id_map)
+        order = np.argsort(coded)
+        rows = order[np.searchsorted(coded, image_ids, sorter=order)]
+        return np.asarray(index.index.reconstruct_batch(rows))
+
     def arrays(self) -> dict[str, Array]:
         """Ids and codes."""
+        if self.kind == "ivf_pq":
+            # where an image's code lies is found again when it is asked for
+            self._codes.changeable().set_direct_map_type(NOT_AT_ALL)
         return {"ids": self.image_ids, "codes": self._codes.content()}
 
     def _searched(self, top_k: int, device: str) -> Any:

@@ -42,6 +42,14 @@ class UnionRows:
         """Refused."""
         raise _unchangeable()
 
+    def reconstruct(self, image_ids: Int64) -> Float32:
+        """From each part what it has."""
+        found = np.empty((len(image_ids), self.dim), np.float32)
+        for part, shift in self._parts:
+            inside = np.isin(image_ids, part.image_ids + shift)
+            found[inside] = part.reconstruct(image_ids[inside] - shift)
+        return found
+
     def search(self, queries: Float32, top_k: int, effort: Effort) -> Found:
         """The best of what each part finds."""
         parts = [

@@ -237,6 +237,22 @@ class VectorIndex:
             return np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32)
         return self.rows.search(queries, k, Effort(search_effort, probes, device))
 
+    def reconstruct(self, image_ids: npt.ArrayLike) -> Float32:
+        """The vectors of indexed images, in any order and any number of times each.
+
+        Args:
+            image_ids: (m,) int64.
+
+        Returns:
+            (m, D) float32; of ivf_pq and scalar, what the codes stand for.
+
+        Raises:
+            IndexInputError: an id that is not in the index.
+        """
+        ids = np.asarray(image_ids, np.int64)
+        refuse(ids[~np.isin(ids, self.image_ids)], "not in the index")
+        return self.rows.reconstruct(ids)
+
     def save(self, uri: str | Path) -> None:
         """Write the arrays as `.npy` and, last, `index.json`; replaces in one step.
 

@@ -54,6 +54,9 @@ class Rows(Protocol):
     def search(self, queries: Float32, top_k: int, effort: Effort) -> Found:
         """Ids (Q, top_k) and scores; -1 and 0 where fewer were found. 1 <= top_k <= N."""
 
+    def reconstruct(self, image_ids: Int64) -> Float32:
+        """(m, D) vectors, or what their codes stand for, of images that are there."""
+
     def arrays(self) -> dict[str, Array]:
         """What is saved, by name."""
 

@@ -1,6 +1,7 @@
 """Whitening learned from vectors alone (PCA) or from matching pairs (Lw)."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -8,7 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from retrieval_core.errors import ConfigError
+from retrieval_core.artifacts import ArtifactDirectory
+from retrieval_core.errors import ArtifactError, ConfigError
+
+FIELDS = ("mean", "projection")
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,26 @@ class Whitening:
         with torch.no_grad():
             layer.weight.copy_(kept)
             layer.bias.copy_(-kept @ torch.from_numpy(self.mean))
+
+    def save(self, directory: ArtifactDirectory) -> None:
+        """Write `mean.npy` and `projection.npy`."""
+        for field in FIELDS:
+            with directory.writing(f"{field}.npy") as path:
+                np.save(path, getattr(self, field), allow_pickle=False)
+
+    @staticmethod
+    def load(uri: str | Path) -> "Whitening":
+        """Read a saved one.
+
+        Raises:
+            ArtifactError: a file is missing or unreadable.
+        """
+        directory = ArtifactDirectory(uri)
+        try:
+            arrays = [np.load(directory.local(f"{f}.npy"), allow_pickle=False) for f in FIELDS]
+        except (ValueError, EOFError) as error:
+            raise ArtifactError(f"the whitening in {uri} cannot be read: {error}") from None
+        return Whitening(*arrays)
 
 
 class LearnedWhitening(nn.Module):
@@ -98,7 +122,7 @@ def fit_pca_whitening(x: ArrayLike) -> Whitening:
 
 
 def fit_learned_whitening(
-    x: ArrayLike, query_rows: ArrayLike, positive_rows: ArrayLike
+    x: ArrayLike, query_rows: ArrayLike, positive_rows: ArrayLike, *, shrinkage: float = 0.0
 ) -> Whitening:
     """Lw whitening (arXiv 1604.02426, section 3.3): equal variance within matching pairs.
 
@@ -106,6 +130,8 @@ def fit_learned_whitening(
         x: (n, D) vectors.
         query_rows: (m,) rows of x, m >= 1.
         positive_rows: (m,) rows of x that match them, one each.
+        shrinkage: of the pairs' covariance towards equal variance in all directions (Ledoit, Wolf,
+            2004), in [0, 1]; 0 is the paper's.
 
     Returns:
         Whitening with a (D, D) projection, directions of most variance first.
@@ -115,7 +141,9 @@ def fit_learned_whitening(
     positives = vectors[np.asarray(positive_rows, np.int64)]
     mean = queries.mean(axis=0)
     differences = queries - positives
-    within = np.linalg.inv(_cholesky(differences.T @ differences / len(differences)))
+    covariance = differences.T @ differences / len(differences)
+    equal = np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+    within = np.linalg.inv(_cholesky((1 - shrinkage) * covariance + shrinkage * equal))
     projected = (vectors - mean) @ within.T
     _, directions = _descending_eigh(projected.T @ projected)
     return Whitening(mean, directions.T @ within)

@@ -13,9 +13,13 @@ from retrieval_core.config import AsmkConfig, FeaturesConfig, VectorConfig
 from retrieval_core.data.catalogue import Catalogue, ImageRow
 from retrieval_core.data.images import load_image, to_tensor
 from retrieval_core.errors import ArtifactMismatchError, ImageError
-from retrieval_core.index import VectorIndex
+from retrieval_core.features.rewriting import whiten
+from retrieval_core.features.whitening import open_whitening
+from retrieval_core.index import AsmkIndex
 from retrieval_core.models import LocalFeatures, RetrievalModel, load_model
+from retrieval_core.models.whitening import Whitening
 from retrieval_core.search.opening import KINDS, open_index
+from retrieval_core.search.processed import ProcessedIndex, QueryProcessing
 
 
 @dataclass(frozen=True)
@@ -49,10 +53,11 @@ class ImageSearcher:
         index_uri: directory of an "asmk" or "vectors" artifact.
         asmk: query-side settings of an inverted file.
         vector: query-side settings of a vector index.
+        processing: query-side settings of a vector index. Its whitening comes with the index.
 
     Raises:
         ArtifactError: the index, or what it was built from, is not there.
-        ArtifactMismatchError: the artifact is no index.
+        ArtifactMismatchError: the artifact is no index, or what it needs was made for another.
     """
 
     def __init__(
@@ -60,6 +65,7 @@ class ImageSearcher:
         index_uri: str,
         asmk: AsmkConfig | None = None,
         vector: VectorConfig | None = None,
+        processing: QueryProcessing | None = None,
     ) -> None:
         manifest = read_manifest(index_uri)
         if manifest.kind not in KINDS:
@@ -67,8 +73,17 @@ class ImageSearcher:
         features = read_manifest(manifest.input("features").uri)
         self.asmk, self.vector = asmk or AsmkConfig(), vector or VectorConfig()
         self.features = FeaturesConfig.model_validate(features.config["features"])
-        self.model: RetrievalModel = load_model(features.input("model").uri)
-        self.index = open_index(index_uri, model=features.input("model").key)
+        model = features.input("model")
+        self.model: RetrievalModel = load_model(model.uri)
+        self._whitening: Whitening | None = None
+        if "whitening" in features.inputs:
+            self._whitening = open_whitening(features.input("whitening").uri, model)
+        index = open_index(index_uri, model=model.key)
+        self.index: AsmkIndex | ProcessedIndex = (
+            index
+            if isinstance(index, AsmkIndex)
+            else (processing or QueryProcessing()).open(index, index_uri)
+        )
         self._rows = _rows(features.input("dataset"))
 
     def search(self, paths: Sequence[str], *, top_k: int) -> list[Answer]:
@@ -94,16 +109,14 @@ class ImageSearcher:
         self, pixels: torch.Tensor, top_k: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         settings = self.features
-        if isinstance(self.index, VectorIndex):
-            vectors = self.model.extract_global(
+        if isinstance(self.index, ProcessedIndex):
+            found = self.model.extract_global(
                 pixels, scales=settings.global_scales, power=settings.global_power
             )
-            ids, scores = self.index.search(
-                vectors.cpu().numpy(),
-                top_k,
-                search_effort=self.vector.search_effort,
-                probes=self.vector.probes,
-            )
+            vectors = found.cpu().numpy()
+            if self._whitening:
+                vectors = whiten(self._whitening, vectors)
+            ids, scores = self.index.search(vectors, top_k, config=self.vector)
             return ids[0], scores[0]
         local: LocalFeatures = self.model.extract_local(
             pixels, scales=settings.scales, max_features=settings.max_features

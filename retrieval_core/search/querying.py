@@ -9,6 +9,7 @@ from retrieval_core.features.store import FeatureStore
 from retrieval_core.index import AsmkIndex, VectorIndex
 from retrieval_core.search.local import rank_local
 from retrieval_core.search.opening import open_index
+from retrieval_core.search.processed import ProcessedIndex, QueryProcessing
 from retrieval_core.search.ranking import Ranking
 from retrieval_core.search.vector import rank_global
 
@@ -24,6 +25,7 @@ class Search:
         asmk: of a search in inverted files.
         vector: of a search in vector indexes.
         top_k: length of a ranking; None ranks every image.
+        processing: of queries and rankings by global descriptors; None: no.
     """
 
     indexes: tuple[str, ...]
@@ -32,15 +34,25 @@ class Search:
     asmk: AsmkConfig
     vector: VectorConfig
     top_k: int | None
+    processing: QueryProcessing | None = None
 
-    def open(self) -> AsmkIndex | VectorIndex:
-        """The union of the indexes of the network of `features` (errors as `open_index`)."""
+    def open(self) -> AsmkIndex | VectorIndex | ProcessedIndex:
+        """The union of the indexes of the network of `features`.
+
+        Raises:
+            RetrievalError: as `open_index` and `QueryProcessing.open`.
+        """
         model = load_manifest(self.features).input("model").key
-        return open_index(*self.indexes, offsets=self.offsets, model=model)
+        index = open_index(*self.indexes, offsets=self.offsets, model=model)
+        if self.processing is None or isinstance(index, AsmkIndex):
+            return index
+        return self.processing.open(index, *self.indexes)
 
-    def rank(self, index: AsmkIndex | VectorIndex, query_ids: Sequence[int]) -> Ranking:
+    def rank(
+        self, index: AsmkIndex | VectorIndex | ProcessedIndex, query_ids: Sequence[int]
+    ) -> Ranking:
         """Rank what was opened for each of these query images, in their order."""
         store = FeatureStore(self.features)
-        if isinstance(index, VectorIndex):
-            return rank_global(index, store, query_ids, self.vector, self.top_k)
-        return rank_local(index, store, query_ids, self.asmk, self.top_k)
+        if isinstance(index, AsmkIndex):
+            return rank_local(index, store, query_ids, self.asmk, self.top_k)
+        return rank_global(index, store, query_ids, self.vector, self.top_k)

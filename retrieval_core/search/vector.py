@@ -7,11 +7,13 @@ import numpy as np
 from retrieval_core.config import VectorConfig
 from retrieval_core.features.store import FeatureStore
 from retrieval_core.index import VectorIndex
+from retrieval_core.search.expansion import look_up
+from retrieval_core.search.processed import ProcessedIndex
 from retrieval_core.search.ranking import Ranking, empty_ranking
 
 
 def rank_global(
-    index: VectorIndex,
+    index: VectorIndex | ProcessedIndex,
     store: FeatureStore,
     query_ids: Sequence[int],
     config: VectorConfig,
@@ -34,7 +36,9 @@ def rank_global(
     row_of = {query: row for row, query in enumerate(query_ids)}
     found, vectors = store.global_descriptors(query_ids)
     rows = np.array([row_of[int(query)] for query in found], np.int64)
-    ranking.ids[rows], ranking.scores[rows] = index.search(
-        vectors, top_k, search_effort=config.search_effort, probes=config.probes
-    )
+    if isinstance(index, ProcessedIndex):
+        ranked = index.search(vectors, top_k, found, config)
+    else:
+        ranked = look_up(index, vectors, top_k, config)
+    ranking.ids[rows], ranking.scores[rows] = ranked
     return ranking

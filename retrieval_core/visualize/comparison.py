@@ -10,6 +10,7 @@ from retrieval_core.data.catalogue import Catalogue
 from retrieval_core.evaluation.comparison import PairedScores
 from retrieval_core.evaluation.review import Pairing, Review
 from retrieval_core.visualize.comparison_chart import Names, changes_chart
+from retrieval_core.visualize.inputs import DESCRIPTORS
 from retrieval_core.visualize.pages import render
 from retrieval_core.visualize.pictures import Album, Picture
 from retrieval_core.visualize.ranking_grid import BLUE, MARKS, GridRow, grid_rows, ranking_grid
@@ -17,7 +18,6 @@ from retrieval_core.visualize.scoreboard import metric_title
 
 PAGE = "compare.html"
 NUMBERS = "compare.json"
-DESCRIPTORS = {"asmk": "Local descriptors, ASMK", "global": "Global descriptor"}
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,14 @@ from retrieval_core.models import RetrievalModel
 from retrieval_core.search.ranking import Ranking
 
 Phase = Literal["before", "after", "only"]
-Descriptor = Literal["asmk", "global"]
+Descriptor = Literal["asmk", "global", "processed"]
+
+DESCRIPTORS: dict[str, str] = {
+    "asmk": "Local descriptors, ASMK",
+    "global": "Global descriptor",
+    "processed": "Global descriptor, post-processed",
+}
+"""In words, in the order of a report."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +34,8 @@ class ScoredRanking:
     Attributes:
         name: unique among the runs, such as "asmk-after".
         phase: before or after training; "only" where nothing was trained.
-        descriptor: local descriptors by ASMK, or the global descriptor.
+        descriptor: local descriptors by ASMK, or the global descriptor, or the latter with all
+            post-processing.
         scores: all in [0, 1].
         ranking: of every query of the catalogue.
     """
@@ -121,13 +129,13 @@ class Comparison:
     @property
     def title(self) -> str:
         """The descriptor in words."""
-        return {"asmk": "Local descriptors, ASMK", "global": "Global descriptor"}[self.descriptor]
+        return DESCRIPTORS[self.descriptor]
 
 
 def comparisons(runs: list[ScoredRanking]) -> list[Comparison]:
     """Runs by descriptor, local first; the final one of each and the one it is compared with."""
     found = []
-    for descriptor in ("asmk", "global"):
+    for descriptor in DESCRIPTORS:
         phases = {run.phase: run for run in runs if run.descriptor == descriptor}
         before = phases.get("before")
         if after := phases.get("after") or phases.get("only"):

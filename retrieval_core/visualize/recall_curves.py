@@ -81,7 +81,7 @@ def _draw(axis: Axes, theme: Theme, curve: RecallCurve, precision: Float64) -> N
     axis.plot(
         recall,
         100 * precision,
-        color=(theme.after, theme.worse)[curve.descriptor % 2],
+        color=(theme.after, theme.worse, theme.muted)[curve.descriptor % 3],
         linewidth=1.6 if curve.before else 2.4,
         linestyle=(0, (3, 2)) if curve.before else "solid",
         alpha=0.75 if curve.before else 1,

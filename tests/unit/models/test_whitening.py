@@ -59,3 +59,26 @@ def test_rows_have_unit_norm() -> None:
     x = np.random.default_rng(0).normal(size=(50, 6))
     norms = np.linalg.norm(fit_pca_whitening(x).apply(x, 3), axis=1)
     np.testing.assert_allclose(norms, 1, atol=1e-4)
+
+
+def test_shrinkage_keeps_few_pairs_from_deciding() -> None:
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(60, 1, 24)) * np.r_[np.ones(6), np.zeros(18)]
+    x = (centres + 0.3 * rng.normal(size=(60, 2, 24))).reshape(-1, 24)
+    fitted_to, rest = np.arange(26), np.arange(40, 120)
+
+    def precision(shrinkage: float) -> float:
+        whitening = fit_learned_whitening(
+            x[fitted_to], fitted_to[::2], fitted_to[1::2], shrinkage=shrinkage
+        )
+        found = whitening.apply(x[rest], 6)
+        similarities = found @ found.T - 2 * np.eye(len(rest))
+        return float((similarities.argmax(1) == np.arange(len(rest)) ^ 1).mean())
+
+    assert precision(0.5) > precision(0.0) + 0.2
+    pairs = (x, np.arange(0, 120, 2), np.arange(1, 120, 2))
+    plain, none = fit_learned_whitening(*pairs), fit_learned_whitening(*pairs, shrinkage=0.0)
+    np.testing.assert_array_equal(plain.projection, none.projection)
+    rotated = fit_learned_whitening(*pairs, shrinkage=1.0).projection
+    products = rotated @ rotated.T
+    np.testing.assert_allclose(products, products[0, 0] * np.eye(24), atol=1e-6)
