@@ -22,25 +22,34 @@ DRAFT_MARGIN = 2
 
 
 def load_image(
-    path: str, *, image_size: int, box: Box | None = None, max_pixels: int = MAX_PIXELS
+    path: str,
+    *,
+    image_size: int,
+    box: Box | None = None,
+    square: bool = False,
+    max_pixels: int = MAX_PIXELS,
 ) -> Image.Image:
     """Read an image upright, in RGB, shrunk as the benchmarks do.
 
     The factor is the one that brings the longest side of the whole image to `image_size`; the
-    box is cut out first and scaled by that same factor. Nothing is ever enlarged.
+    box is cut out first and scaled by that same factor. Nothing is enlarged, but for squares.
 
     Args:
         path: local path or fsspec URL.
         image_size: longest side of the whole image after scaling, pixels, >= 1.
         box: part to keep, (left, top, right, bottom) in pixels of the upright image; what
             protrudes from the image is left out.
+        square: whether to make what is kept `image_size` long instead, and a square by
+            `pad_to_square`.
         max_pixels: largest width x height that is decoded, <= 178,956,970.
 
     Raises:
         ImageError: its reason is "missing", "empty", "truncated", "unreadable", "too_large",
             "too_small" or "bad_box".
     """
-    return decode_image(_read(path), path, image_size=image_size, box=box, max_pixels=max_pixels)
+    return decode_image(
+        _read(path), path, image_size=image_size, box=box, square=square, max_pixels=max_pixels
+    )
 
 
 def decode_image(
@@ -49,6 +58,7 @@ def decode_image(
     *,
     image_size: int,
     box: Box | None = None,
+    square: bool = False,
     max_pixels: int = MAX_PIXELS,
 ) -> Image.Image:
     """`load_image` from the bytes of a file.
@@ -58,6 +68,7 @@ def decode_image(
         name: that errors call it by.
         image_size: as in `load_image`, like the rest.
         box: part to keep.
+        square: whether to pad it.
         max_pixels: largest width x height that is decoded.
 
     Raises:
@@ -70,15 +81,31 @@ def decode_image(
         raise ImageError(name, "too_large", f"{file.width} x {file.height} pixels")
     longest = max(file.size)
     wanted = min(image_size, longest)
-    image = _decode(name, file, DRAFT_MARGIN * wanted)
+    # of a square, it is the box that gets as long
+    part = max(box[2] - box[0], box[3] - box[1], 1) if box and square else longest
+    image = _decode(name, file, round(DRAFT_MARGIN * wanted * longest / min(part, longest)))
     decoded = max(image.size)
     if box is not None:
         image = _crop(name, image, box, decoded / longest)
-    side = max(1, round(wanted * max(image.size) / decoded))
-    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    if square:
+        side = image_size
+        image = ImageOps.contain(image, (side, side), Image.Resampling.LANCZOS)
+    else:
+        side = max(1, round(wanted * max(image.size) / decoded))
+        image.thumbnail((side, side), Image.Resampling.LANCZOS)
     if min(image.size) < MIN_SIDE:
         raise ImageError(name, "too_small", f"{image.width} x {image.height} pixels")
-    return image
+    return pad_to_square(image, side) if square else image
+
+
+def pad_to_square(image: Image.Image, side: int) -> Image.Image:
+    """An image in the middle of a black square, as large as fits.
+
+    Args:
+        image: RGB; enlarged or shrunk until its longest side is that of the square.
+        side: of the square, pixels, >= 1.
+    """
+    return ImageOps.pad(image, (side, side), Image.Resampling.LANCZOS)
 
 
 def to_tensor(image: Image.Image, *, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from retrieval_core.data.images import load_image, to_tensor
+from retrieval_core.data.images import load_image, pad_to_square, to_tensor
 from retrieval_core.errors import ImageError
 
 ORIENTATION = 0x0112
@@ -154,6 +154,34 @@ def test_a_box_is_cut_off_at_the_border(tmp_path: Path) -> None:
     photograph().save(tmp_path / "a.png")
     image = load_image(str(tmp_path / "a.png"), image_size=200, box=(150, -5, 230, 50))
     assert image.size == (50, 50)
+
+
+@pytest.mark.parametrize("side", [20, 100, 400])
+def test_a_square_has_black_bars(side: int) -> None:
+    square = np.asarray(pad_to_square(photograph(), side), int)
+    assert square.shape == (side, side, 3)
+    quarter = side // 4
+    assert not square[: quarter - 1].any()
+    assert not square[side - quarter + 1 :].any()
+    np.testing.assert_allclose(square[side // 2, 1], (200, 30, 30), atol=5)
+    np.testing.assert_allclose(square[side // 2, -2], (30, 30, 200), atol=5)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg"])
+def test_a_box_fills_a_square(tmp_path: Path, name: str) -> None:
+    photograph(1600, 800).save(tmp_path / name)
+    image = load_image(str(tmp_path / name), image_size=64, box=(750, 200, 850, 250), square=True)
+    pixels = np.asarray(image, int)
+    assert pixels.shape == (64, 64, 3)
+    np.testing.assert_allclose(pixels[32, 4], (200, 30, 30), atol=20)
+    np.testing.assert_allclose(pixels[32, -4], (30, 30, 200), atol=20)
+    assert pixels[8].max() < 20
+
+
+def test_a_sliver_makes_no_square(tmp_path: Path) -> None:
+    (tmp_path / "sliver.png").write_bytes(sliver())
+    with pytest.raises(ImageError, match="too_small"):
+        load_image(str(tmp_path / "sliver.png"), image_size=64, square=True)
 
 
 @pytest.mark.parametrize("box", [(300, 0, 400, 50), (50, 50, 20, 80), (-50, 0, -10, 50)])
