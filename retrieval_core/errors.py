@@ -18,6 +18,10 @@ class DatasetError(RetrievalError):
     """A dataset is missing, empty or contradicts itself."""
 
 
+class MissingListError(DatasetError):
+    """The list of a dataset's images is not there; an archive may hold it."""
+
+
 class DownloadError(RetrievalError):
     """A file cannot be had from any mirror; names what was tried and where to put one's own."""
 

@@ -82,7 +82,9 @@ class DescriptorModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc, name-def
     @torch.inference_mode()
     def _extract(self, content: bytes, name: str, output: str) -> Mapping[str, np.ndarray]:
         network, settings = self._network, self._settings
-        image = decode_image(content, name, image_size=settings.image_size)
+        image = decode_image(
+            content, name, image_size=settings.image_size, square=settings.pad_to_square
+        )
         pixels = to_tensor(image, mean=network.config.mean, std=network.config.std)
         batch = pixels[None].to(network.device)
         if output == "global":

@@ -148,9 +148,8 @@ def _example() -> pd.DataFrame:
 
 def _metadata(config: PipelineConfig, parts: Mapping[str, ArtifactRef]) -> dict[str, Any]:
     """What the model is and where it comes from, in the file `MLmodel`."""
-    features = config.features.model_dump(
-        mode="json", include={"image_size", "scales", "global_scales", "global_power"}
-    )
+    settings = {"image_size", "pad_to_square", "scales", "global_scales", "global_power"}
+    features = config.features.model_dump(mode="json", include=settings)
     return {
         "config": config.model_dump(mode="json", include=SETTINGS),
         "preprocessing": {

@@ -45,7 +45,12 @@ BenchmarkName = Literal[
     "landmarks-v2",
     "landmarks-v2-clean",
     "landmarks-v2-train",
+    "cars196",
+    "stanford-online-products",
+    "cub200-2011",
+    "in-shop",
 ]
+BOXED = ("cars196", "cub200-2011", "in-shop")
 
 
 class BenchmarkConfig(Config):
@@ -68,6 +73,18 @@ class BenchmarkConfig(Config):
         description="val split of sfm120k: HOW's and FIRe's, with its own ground truth, or "
         "cirtorch's, where images of one cluster are right answers of each other",
     )
+    crop_to_box: bool = Field(
+        False, description="cut every image of cars196, cub200-2011 or in-shop to its box"
+    )
+
+    @model_validator(mode="after")
+    def _crops_need_boxes(self) -> "BenchmarkConfig":
+        if self.crop_to_box and self.name not in BOXED:
+            raise ValueError(
+                f"crop_to_box: the images of {self.name} have no boxes, those of "
+                f"{', '.join(BOXED)} do"
+            )
+        return self
 
 
 class DatasetConfig(Config):

@@ -96,7 +96,11 @@ class _Extraction:
         size = WINDOW_BATCHES * self._config.batch_size
         windows = in_windows(
             decode_ahead(
-                shard.rows, image_size=self._config.image_size, threads=threads, ahead=size
+                shard.rows,
+                image_size=self._config.image_size,
+                square=self._config.pad_to_square,
+                threads=threads,
+                ahead=size,
             ),
             size,
         )

@@ -74,7 +74,9 @@ class ImageSearcher:
 
     def _answer(self, path: str, top_k: int) -> Answer:
         try:
-            image = load_image(path, image_size=self.features.image_size)
+            image = load_image(
+                path, image_size=self.features.image_size, square=self.features.pad_to_square
+            )
         except ImageError as error:
             return Answer(path, (), str(error))
         config = self.model.config

@@ -24,13 +24,18 @@ class Photograph:
 
 
 def read_photograph(
-    model: RetrievalModel, path: str, *, image_size: int, box: Box | None = None
+    model: RetrievalModel,
+    path: str,
+    *,
+    image_size: int,
+    box: Box | None = None,
+    square: bool = False,
 ) -> Photograph:
     """Read an image as extraction does (arguments as `load_image`).
 
     Raises:
         ImageError: it cannot be read.
     """
-    image = load_image(path, image_size=image_size, box=box)
+    image = load_image(path, image_size=image_size, box=box, square=square)
     pixels = to_tensor(image, mean=model.config.mean, std=model.config.std)
     return Photograph(image, pixels[None].to(model.device))
