@@ -1,4 +1,4 @@
-"""Scores of metric learning and recognition: Recall@k, MAP@R and mAP@k."""
+"""Scores of metric learning and recognition: Recall@k, R-precision, MAP@R and mAP@k."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -23,6 +23,19 @@ class Recall:
 
     recall_at: Float64
     hits: Float64
+
+
+@dataclass(frozen=True, eq=False)
+class RPrecision:
+    """R-precision, in [0, 1].
+
+    Attributes:
+        mean: over queries with right answers; NaN without any.
+        precisions: (Q,) float64, NaN for a query without right answers.
+    """
+
+    mean: float
+    precisions: Float64
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +73,28 @@ def recall_at_k(
     hits[~scored] = np.nan
     mean = hits[scored].mean(axis=0) if scored.any() else np.full(hits.shape[1], np.nan)
     return Recall(mean, hits)
+
+
+def r_precision(ranks: npt.ArrayLike, ground_truth: GroundTruth) -> RPrecision:
+    """Share of right answers among the first R (arXiv 2003.08505).
+
+    R is a query's number of right answers.
+
+    Args:
+        ranks: (Q, N) whole numbers, image ids best first; -1 stands for no image.
+        ground_truth: as `recall_at_k`.
+
+    Raises:
+        RankingError: shapes or numbers of queries do not fit.
+    """
+    relevance = judge(ranks, ground_truth)
+    positives = relevance.positives
+    within = relevance.query[relevance.rank < positives[relevance.query]]
+    hits = np.bincount(within, minlength=len(positives))
+    scored = positives > 0
+    precisions = np.where(scored, hits / np.maximum(positives, 1), np.nan)
+    mean = float(precisions[scored].mean()) if scored.any() else float("nan")
+    return RPrecision(mean, precisions)
 
 
 def mean_average_precision_at_k(

@@ -154,8 +154,8 @@ def labelled(images: int) -> dict[str, float]:
     return {
         "map": (2 * pair + 2 * found + negative) / 5,
         "recall@1": 4 / 5,
-        "map_at_r": (2 + 2 * (1 / 2)) / 5,
-        "r_precision": (2 + 2 * (1 / 2)) / 5,
+        "map@r": (2 + 2 * (1 / 2)) / 5,
+        "precision@r": (2 + 2 * (1 / 2)) / 5,
     }
 
 
@@ -185,7 +185,7 @@ EXPECTED = {
     # of the last of four products, the second view is a negative: each finds the other last
     "stanford-online-products": {"map": (6 + 2 * area(7)) / 8, "recall@1": 6 / 8},
     # the other query has one answer, a negative, at the end of a gallery of 4
-    "in-shop": {"map": (1 + area(4)) / 2, "recall@1": 1 / 2, "map_at_r": 1 / 2},
+    "in-shop": {"map": (1 + area(4)) / 2, "recall@1": 1 / 2, "map@r": 1 / 2},
 }
 
 
