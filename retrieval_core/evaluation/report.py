@@ -11,15 +11,15 @@ import numpy.typing as npt
 from retrieval_core.config import EvaluationConfig
 from retrieval_core.data.catalogue import Catalogue
 from retrieval_core.errors import RankingError
-from retrieval_core.evaluation.average_precision import AveragePrecision, mean_average_precision
+from retrieval_core.evaluation.average_precision import AveragePrecision, precision_scores
 from retrieval_core.evaluation.bootstrap import bootstrap_interval
 from retrieval_core.evaluation.depth import kappas
 from retrieval_core.evaluation.recall import (
-    mean_average_precision_at_k,
-    mean_average_precision_at_r,
-    r_precision,
-    recall_at_k,
+    cut_precision_scores,
+    r_precision_scores,
+    recall_scores,
 )
+from retrieval_core.evaluation.relevance import judge
 from retrieval_core.evaluation.revisited import SETUPS, setup_truth
 from retrieval_core.search.ranking import Ranking
 
@@ -148,17 +148,18 @@ def _score(
     ranks: npt.NDArray[np.int64], catalogue: Catalogue, config: EvaluationConfig
 ) -> tuple[dict[str, AveragePrecision], dict[str, Float64]]:
     """Scores of each setup, and those of recognition per query in the main one."""
-    truth, at = truth_by_setup(catalogue), kappas(catalogue, config)
-    setups = {name: mean_average_precision(ranks, t, at) for name, t in truth.items()}
-    main = truth[MAIN if catalogue.revisited else ALL]
-    recall = recall_at_k(ranks, main, at)
+    at = kappas(catalogue, config)
+    judged = {name: judge(ranks, truth) for name, truth in truth_by_setup(catalogue).items()}
+    setups = {name: precision_scores(relevance, at) for name, relevance in judged.items()}
+    main = judged[MAIN if catalogue.revisited else ALL]
+    recall = recall_scores(main, at)
     others = {f"recall@{k}": recall.hits[:, i] for i, k in enumerate(at)}
     if config.map_at is not None:
-        cut = mean_average_precision_at_k(ranks, main, config.map_at)
+        cut = cut_precision_scores(main, config.map_at)
         others[f"map@{config.map_at}"] = cut.average_precisions
     if not catalogue.revisited:
-        others["map@r"] = mean_average_precision_at_r(ranks, main).average_precisions
-        others["precision@r"] = r_precision(ranks, main).precisions
+        others["map@r"] = cut_precision_scores(main, None).average_precisions
+        others["precision@r"] = r_precision_scores(main).precisions
     return setups, others
 
 
