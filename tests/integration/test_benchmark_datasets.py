@@ -9,7 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support.benchmarks import BOX, INDEX, bring_landmarks, write_all, write_sources
+from support.benchmarks import (
+    BOX,
+    INDEX,
+    bring_car_halves,
+    bring_landmarks,
+    write_all,
+    write_sources,
+)
 from support.mirror import Fault, Mirror
 from torch import nn
 
@@ -101,18 +108,23 @@ class TinyModel(RetrievalModel):
         return nn.functional.normalize(cells - cells.mean(1, keepdim=True), dim=1)
 
 
-def extract(catalogue: Catalogue, folder: Path) -> FeatureStore:
+def extract(catalogue: Catalogue, folder: Path, *, square: bool = False) -> FeatureStore:
     torch.set_num_threads(1)
-    config = FeaturesConfig(image_size=64)
+    config = FeaturesConfig(image_size=64, pad_to_square=square)
     for shard in plan_shards(catalogue.rows, 100):
         extract_shard(TinyModel(), shard, config, ArtifactDirectory(folder))
     return FeatureStore(folder)
 
 
 def scores(
-    catalogue: Catalogue, folder: Path, distractors: Catalogue | None = None
+    catalogue: Catalogue,
+    folder: Path,
+    distractors: Catalogue | None = None,
+    *,
+    square: bool = False,
 ) -> dict[str, float]:
-    store, index = extract(catalogue, folder / "features"), VectorIndex.create(TinyModel.global_dim)
+    store = extract(catalogue, folder / "features", square=square)
+    index = VectorIndex.create(TinyModel.global_dim)
     index.add(*store.global_descriptors([row.image_id for row in catalogue.database()]))
     if distractors is not None:
         ids, vectors = extract(distractors, folder / "distractors").global_descriptors()
@@ -196,6 +208,36 @@ def test_download_verify_prepare_evaluate(site: Site, name: str) -> None:
     metrics = scores(site.prepare(config), site.folder)
     assert {key: metrics[key] for key in EXPECTED[name]} == pytest.approx(EXPECTED[name])
     assert ("map_hard" in metrics) == name.startswith("r")
+
+
+def test_cars_cropped_and_padded_to_squares(site: Site) -> None:
+    config = site.config("cars196", crop_to_box=True)
+    received(site, config)
+    metrics = scores(site.prepare(config, "train", "test"), site.folder, square=True)
+    assert [metrics[f"recall@{k}"] for k in (1, 2, 4, 8)] == [4 / 5] * 4
+    assert metrics["map@r"] == pytest.approx(EXPECTED["cars196"]["map@r"])
+
+
+def test_the_other_edition_of_the_cars_is_brought(site: Site) -> None:
+    bring_car_halves(site.datasets / "cars196")
+    config = site.config("cars196")
+    fetch_benchmark(config)
+    assert site.mirror.requests == []
+    found = verify_benchmark(config)
+    assert found.whole
+    assert found.images == 199
+    assert len(site.prepare(config, "train", "test").rows) == 199
+
+
+def test_lists_and_images_of_an_archive_come_again_together(site: Site) -> None:
+    config = site.config("stanford-online-products")
+    fetch_benchmark(config)
+    shutil.rmtree(site.datasets / "stanford-online-products/unpacked")
+    site.mirror.requests.clear()
+    assert not verify_benchmark(config).whole
+    fetch_benchmark(config)
+    assert site.mirror.requests == []
+    assert verify_benchmark(config).whole
 
 
 def test_distractors_push_right_answers_back(site: Site) -> None:

@@ -99,6 +99,15 @@ def test_every_mode_becomes_rgb(tmp_path: Path, name: str, save: Callable[[Path]
     np.testing.assert_allclose(image.getpixel((90, 25)), (30, 30, 200), atol=25)
 
 
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "RGBA", "P", "CMYK", "I;16"])
+def test_squares_of_every_mode(tmp_path: Path, mode: str) -> None:
+    source = photograph().convert("I" if mode == "I;16" else mode)
+    source.save(tmp_path / "a.tif")
+    image = load_image(str(tmp_path / "a.tif"), image_size=64, square=True)
+    assert (image.mode, image.size) == ("RGB", (64, 64))
+    assert not np.asarray(image)[:15].any()
+
+
 @pytest.mark.parametrize("name", ["grey.png", "grey.tif"])
 def test_sixteen_bits_are_scaled_not_clipped(tmp_path: Path, name: str) -> None:
     levels = np.linspace(0, 65_535, 64).astype(np.uint16)
