@@ -11,6 +11,7 @@ from retrieval_core.config.evaluation import EvaluationConfig
 from retrieval_core.config.features import FeaturesConfig
 from retrieval_core.config.index import AsmkConfig, CodebookConfig
 from retrieval_core.config.loading import dump_config, load_config, parse_config, refine_config
+from retrieval_core.config.loss import AuxiliaryConfig, LibraryLossConfig, PointToSetConfig
 from retrieval_core.config.model import GlobalConfig, LitConfig, ModelConfig
 from retrieval_core.config.pipeline import PipelineConfig
 from retrieval_core.config.protocol import ProtocolConfig
@@ -24,6 +25,7 @@ from retrieval_core.config.training import (
 
 __all__ = [
     "AsmkConfig",
+    "AuxiliaryConfig",
     "BenchmarkConfig",
     "CodebookConfig",
     "Config",
@@ -33,12 +35,14 @@ __all__ = [
     "FeaturesConfig",
     "FolderConfig",
     "GlobalConfig",
+    "LibraryLossConfig",
     "LitConfig",
     "LossConfig",
     "MiningConfig",
     "ModelConfig",
     "OptimizerConfig",
     "PipelineConfig",
+    "PointToSetConfig",
     "ProtocolConfig",
     "RayConfig",
     "RuntimeConfig",

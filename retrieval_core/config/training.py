@@ -2,20 +2,44 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from retrieval_core.config.base import Config
 from retrieval_core.config.dataset import DatasetConfig
+from retrieval_core.config.loss import AuxiliaryConfig, LibraryLossConfig, PointToSetConfig
 
 
 class LossConfig(Config):
-    """The training objective over tuples of one query, one positive and hard negatives."""
+    """The training objective over tuples, over labelled batches, or over triplets."""
 
-    kind: Literal["contrastive", "triplet", "super_feature"] = Field(
-        "contrastive", description="which objective; super_feature needs method fire"
+    kind: Literal[
+        "contrastive",
+        "triplet",
+        "super_feature",
+        "batch_hard_triplet",
+        "point_to_set",
+        "triplet_margin",
+        "library",
+    ] = Field(
+        "contrastive",
+        description="which objective: the first three on tuples (super_feature needs method fire), "
+        "triplet_margin on triplets drawn at random, the others on labelled batches",
     )
     margin: float = Field(
-        0.8, ge=0, description="distance kept from negatives: 0.8 HOW, 0.85 GeM, 1.1 FIRe"
+        0.8,
+        ge=0,
+        description="distance kept from negatives: 0.8 HOW, 0.85 GeM, 1.1 FIRe, 0.1 CGD; "
+        "library losses have their own",
+    )
+    soft_margin: bool = Field(
+        False, description="soft-plus instead of the margin, in batch_hard_triplet, point_to_set"
+    )
+    point_to_set: PointToSetConfig = Field(
+        PointToSetConfig(), description="used when kind is point_to_set"
+    )
+    library: LibraryLossConfig = Field(LibraryLossConfig(), description="used when kind is library")
+    auxiliary: AuxiliaryConfig = Field(
+        AuxiliaryConfig(), description="classification beside a loss on labelled batches"
     )
     super_feature_weight: float = Field(0.02, ge=0, description="of that loss; FIRe, equation 7")
     decorrelation_weight: float = Field(
@@ -27,6 +51,14 @@ class LossConfig(Config):
         "published code, which divides by its index",
     )
     ratio: float = Field(0.9, gt=0, le=1, description="Lowe ratio of accepted matches")
+
+    @model_validator(mode="after")
+    def _library_has_it(self) -> "LossConfig":
+        if self.kind == "library":
+            from retrieval_core.config.library import check_library_loss  # the library loads slowly
+
+            check_library_loss(self.library)
+        return self
 
 
 class MiningConfig(Config):
