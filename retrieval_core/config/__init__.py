@@ -16,6 +16,7 @@ from retrieval_core.config.model import GlobalConfig, LitConfig, ModelConfig
 from retrieval_core.config.pipeline import PipelineConfig
 from retrieval_core.config.protocol import ProtocolConfig
 from retrieval_core.config.runtime import RayConfig, RuntimeConfig
+from retrieval_core.config.sampling import AugmentationConfig, SamplingConfig
 from retrieval_core.config.training import (
     LossConfig,
     MiningConfig,
@@ -25,6 +26,7 @@ from retrieval_core.config.training import (
 
 __all__ = [
     "AsmkConfig",
+    "AugmentationConfig",
     "AuxiliaryConfig",
     "BenchmarkConfig",
     "CodebookConfig",
@@ -46,6 +48,7 @@ __all__ = [
     "ProtocolConfig",
     "RayConfig",
     "RuntimeConfig",
+    "SamplingConfig",
     "TrainingConfig",
     "dump_config",
     "load_config",

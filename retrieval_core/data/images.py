@@ -92,10 +92,30 @@ def to_tensor(image: Image.Image, *, mean: Sequence[float], std: Sequence[float]
     Returns:
         (3, H, W) float32.
     """
-    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
-    shift, scale = torch.tensor([list(mean), list(std)])[:, :, None, None]
-    normalised: torch.Tensor = (pixels - shift) / scale
-    return normalised.contiguous()
+    return normalise(to_pixels(image), mean=mean, std=std).contiguous()
+
+
+def to_pixels(image: Image.Image) -> torch.Tensor:
+    """The values of an RGB image: (3, H, W) uint8, channels last in memory."""
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+
+
+def normalise(
+    pixels: torch.Tensor, *, mean: Sequence[float], std: Sequence[float]
+) -> torch.Tensor:
+    """Pixels as networks take them (mean and std as in `to_tensor`).
+
+    Args:
+        pixels: (..., 3, H, W) uint8.
+        mean: subtracted.
+        std: divided by.
+
+    Returns:
+        (..., 3, H, W) float32, on the device and in the memory layout of the pixels.
+    """
+    shift, scale = torch.tensor([list(mean), list(std)], device=pixels.device)[:, :, None, None]
+    normalised: torch.Tensor = (pixels.float() / 255 - shift) / scale
+    return normalised
 
 
 def _read(path: str) -> bytes:
