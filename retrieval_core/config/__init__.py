@@ -11,7 +11,13 @@ from retrieval_core.config.evaluation import EvaluationConfig
 from retrieval_core.config.features import FeaturesConfig
 from retrieval_core.config.index import AsmkConfig, CodebookConfig
 from retrieval_core.config.loading import dump_config, load_config, parse_config, refine_config
-from retrieval_core.config.model import GlobalConfig, LitConfig, ModelConfig
+from retrieval_core.config.model import (
+    CgdConfig,
+    GlobalConfig,
+    InputConfig,
+    LitConfig,
+    ModelConfig,
+)
 from retrieval_core.config.pipeline import PipelineConfig
 from retrieval_core.config.protocol import ProtocolConfig
 from retrieval_core.config.runtime import RayConfig, RuntimeConfig
@@ -25,6 +31,7 @@ from retrieval_core.config.training import (
 __all__ = [
     "AsmkConfig",
     "BenchmarkConfig",
+    "CgdConfig",
     "CodebookConfig",
     "Config",
     "DatasetConfig",
@@ -33,6 +40,7 @@ __all__ = [
     "FeaturesConfig",
     "FolderConfig",
     "GlobalConfig",
+    "InputConfig",
     "LitConfig",
     "LossConfig",
     "MiningConfig",
