@@ -12,7 +12,13 @@ from retrieval_core.config.features import FeaturesConfig
 from retrieval_core.config.index import AsmkConfig, CodebookConfig
 from retrieval_core.config.loading import dump_config, load_config, parse_config, refine_config
 from retrieval_core.config.loss import AuxiliaryConfig, LibraryLossConfig, PointToSetConfig
-from retrieval_core.config.model import GlobalConfig, LitConfig, ModelConfig
+from retrieval_core.config.model import (
+    CgdConfig,
+    GlobalConfig,
+    InputConfig,
+    LitConfig,
+    ModelConfig,
+)
 from retrieval_core.config.pipeline import PipelineConfig
 from retrieval_core.config.protocol import ProtocolConfig
 from retrieval_core.config.runtime import RayConfig, RuntimeConfig
@@ -29,6 +35,7 @@ __all__ = [
     "AugmentationConfig",
     "AuxiliaryConfig",
     "BenchmarkConfig",
+    "CgdConfig",
     "CodebookConfig",
     "Config",
     "DatasetConfig",
@@ -37,6 +44,7 @@ __all__ = [
     "FeaturesConfig",
     "FolderConfig",
     "GlobalConfig",
+    "InputConfig",
     "LibraryLossConfig",
     "LitConfig",
     "LossConfig",

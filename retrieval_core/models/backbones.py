@@ -1,8 +1,8 @@
-"""Convolutional networks that turn images into feature maps."""
+"""Networks by name that turn images into feature maps."""
 
 import bisect
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import Any
 
 import timm
@@ -11,46 +11,80 @@ import torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from retrieval_core.config import ModelConfig
 from retrieval_core.errors import ConfigError
-from retrieval_core.models.timm_backbone import timm_backbone
+from retrieval_core.models.resolution import keep_resolution
+from retrieval_core.models.timm_backbone import TimmBackbone, timm_backbone
 
-# Cut behind these families' last ReLU, as HOW and cirtorch do (1), or kept whole (0).
-_CUT = {"alexnet": 1, "vgg": 1, "squeezenet": 0, "mobilenet_v": 0, "efficientnet_": 0}
-
+# Torchvision's families: the blocks of a network up to its pooling. Some are cut behind the last
+# ReLU, as HOW and cirtorch do.
+_BLOCKS: dict[str, Callable[[Any], list[nn.Module]]] = {
+    "alexnet": lambda network: [*network.features][:-1],
+    "vgg": lambda network: [*network.features][:-1],
+    "resnet": lambda network: [*network.children()][:-2],
+    "densenet": lambda network: [*network.features, nn.ReLU(inplace=True)],
+    "squeezenet": lambda network: [*network.features],
+    "mobilenet_v": lambda network: [*network.features],
+    "efficientnet_": lambda network: [*network.features],
+    "convnext": lambda network: [*network.features],
+    "regnet": lambda network: [network.stem, *network.trunk_output],
+    "swin": lambda network: [*network.features, network.norm, network.permute],
+}
 
 LARGEST_SMALLEST_SIDE = 64
+_EXAMPLE_SIDE = 128
 
 
-def build_backbone(name: str, skip_layer: int) -> tuple[nn.Module, int]:
+def build_backbone(config: ModelConfig) -> tuple[nn.Module, int]:
     """A randomly initialised network without its classifier.
 
-    Torchvision's alexnet, vgg, resnet, densenet, squeezenet, mobilenet and efficientnet become one
-    `nn.Sequential`, whose tensors carry the names of official checkpoints ("7.1.conv1.weight");
-    any other name is looked up in timm.
+    Torchvision's alexnet, vgg, resnet, densenet, squeezenet, mobilenet, efficientnet, convnext,
+    regnet and swin become one `nn.Sequential`, whose tensors carry the names of official
+    checkpoints ("7.1.conv1.weight"); any other name is looked up in timm.
 
     Args:
-        name: of a torchvision or timm network.
-        skip_layer: last blocks left out, >= 0; for timm, last levels of reduction.
+        config: its `backbone`, `skip_layer` (last blocks left out; for timm, last levels of
+            reduction), `keep_resolution`, `tokens` and `input.size`.
 
     Returns:
         The network, (B, 3, H, W) -> (B, C, H', W'), and C.
 
     Raises:
-        ConfigError: the name is unknown, the network has no feature maps, or fewer blocks.
+        ConfigError: the name is unknown, or the network has no feature maps, fewer blocks, no
+            class token, no down-sampling that can be left out, or takes another size alone.
     """
+    name, skipped = config.backbone, config.skip_layer
     layers = _torchvision_layers(name)
+    features: nn.Module
     if layers is None:
         if not timm.is_model(name):
             raise ConfigError(_unknown(name))
-        return timm_backbone(name, skip_layer)
-    if skip_layer >= len(layers):
-        raise ConfigError(f"skip_layer {skip_layer} leaves nothing of {name}")
-    features = nn.Sequential(*layers[: len(layers) - skip_layer])
-    return features, _channels(features)
+        features, channels = timm_backbone(name, skipped, config.tokens, config.input.size)
+    elif skipped >= len(layers):
+        raise ConfigError(f"skip_layer {skipped} leaves nothing of {name}")
+    elif config.tokens == "class":
+        raise ConfigError(f"model.tokens: {name} has no class token")
+    else:
+        features = nn.Sequential(*layers[: len(layers) - skipped])
+        channels = _channels(features)
+    if config.keep_resolution:
+        side = fixed_side(features) or _EXAMPLE_SIDE
+        keep_resolution(features, torch.zeros(1, 3, side, side), name)
+    return features, channels
+
+
+def fixed_side(features: nn.Module) -> int | None:
+    """Pixels of a side of the only images that a backbone takes; None if it takes any."""
+    return features.side if isinstance(features, TimmBackbone) else None
 
 
 def smallest_side(features: nn.Module) -> int:
-    """Pixels of the narrowest image that a backbone makes a feature map of, 1 to 64."""
+    """Pixels of the narrowest image that a backbone makes a feature map of, 1 to 64.
+
+    For a backbone of one size that is none: its images have that size already.
+    """
+    if fixed_side(features):
+        return 1
     sides = range(1, LARGEST_SMALLEST_SIDE)
     return 1 + bisect.bisect_left(sides, True, key=lambda side: _has_cells(features, side))
 
@@ -80,18 +114,9 @@ def _torchvision_layers(name: str) -> list[nn.Module] | None:
     """The blocks of a torchvision network; None where it is not one of the known families."""
     if name not in torchvision.models.list_models(module=torchvision.models):
         return None
-    network: Any = None
-    if name.startswith("resnet"):
-        network = torchvision.models.get_model(name, weights=None)
-        return list(network.children())[:-2]
-    if name.startswith("densenet"):
-        network = torchvision.models.get_model(name, weights=None)
-        return [*network.features.children(), nn.ReLU(inplace=True)]
-    for family, cut in _CUT.items():
+    for family, blocks in _BLOCKS.items():
         if name.startswith(family):
-            network = torchvision.models.get_model(name, weights=None)
-            layers = list(network.features.children())
-            return layers[: len(layers) - cut]
+            return blocks(torchvision.models.get_model(name, weights=None))
     return None
 
 
@@ -109,7 +134,9 @@ def _has_cells(features: nn.Module, side: int) -> bool:
 
 
 def _unknown(name: str) -> str:
-    known: Iterable[str] = {*torchvision.models.list_models(), *timm.list_models()}
-    close = difflib.get_close_matches(name, sorted(known), n=5)
+    known: set[str] = {*torchvision.models.list_models(), *timm.list_models()}
+    close = difflib.get_close_matches(name, sorted(known - {name}), n=5)
     hint = f"; did you mean {', '.join(close)}?" if close else ""
+    if name in torchvision.models.list_models():
+        return f"model.backbone: torchvision's {name!r} is not offered; timm may have it{hint}"
     return f"model.backbone: {name!r} is neither a torchvision nor a timm network{hint}"
