@@ -100,9 +100,7 @@ def to_pixels(image: Image.Image) -> torch.Tensor:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 
-def normalise(
-    pixels: torch.Tensor, *, mean: Sequence[float], std: Sequence[float]
-) -> torch.Tensor:
+def normalise(pixels: torch.Tensor, *, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
     """Pixels as networks take them (mean and std as in `to_tensor`).
 
     Args:

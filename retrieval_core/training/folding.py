@@ -5,7 +5,7 @@ With its statistics frozen, batch-norm is a factor and a shift per channel: w * 
 weights, too, but nothing of the size of a feature map is computed or kept for it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
@@ -38,7 +38,7 @@ def folded_batch_norm(model: RetrievalModel) -> Iterator[int]:
     try:
         for convolution, norm in pairs:
             convolution.forward = partial(_folded, convolution, norm)  # type: ignore[method-assign]
-            norm.forward = _behind(norm)  # type: ignore[method-assign]
+            norm.forward = partial(_behind, norm)  # type: ignore[method-assign]
         if not _same(before, model, images):
             _unfold(pairs)
             pairs = []
@@ -88,14 +88,10 @@ def _folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d, images: Tensor) -> Ten
     return convolution._conv_forward(images, weight, shift)
 
 
-def _behind(norm: nn.BatchNorm2d) -> Callable[[Tensor], Tensor]:
+def _behind(norm: nn.BatchNorm2d, maps: Tensor) -> Tensor:
     """What is left of a batch-norm: nothing, or the activation that timm makes a part of it."""
     if isinstance(norm, BatchNormAct2d):
-        return nn.Sequential(norm.drop, norm.act)
-    return _unchanged
-
-
-def _unchanged(maps: Tensor) -> Tensor:
+        maps = norm.act(norm.drop(maps))
     return maps
 
 

@@ -25,8 +25,7 @@ def nearest_of_other_classes(
     """
     count = min(count, len(vectors))
     found = [
-        _nearest(vectors, labels, rows, count, block[1])
-        for rows in _blocks(len(vectors), block[0])
+        _nearest(vectors, labels, rows, count, block[1]) for rows in _blocks(len(vectors), block[0])
     ]
     return torch.cat(found) if found else torch.empty(0, 0, dtype=torch.int64)
 

@@ -7,6 +7,7 @@ from torch import nn
 from torch.optim import Adam, AdamW
 
 from retrieval_core.config import OptimizerConfig
+from retrieval_core.errors import ConfigError
 
 
 def build_optimizer(model: nn.Module, loss: nn.Module, config: OptimizerConfig) -> Adam:
@@ -20,10 +21,15 @@ def build_optimizer(model: nn.Module, loss: nn.Module, config: OptimizerConfig) 
         model: network; parameters that need no gradient are left out.
         loss: whose proxies or classifier, if any, learn as well.
         config: learning rate, weight decay, factors.
+
+    Raises:
+        ConfigError: nothing is left to learn.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for parameter, factor, decay in _paces(model, loss, config):
         groups.setdefault((factor, decay), []).append(parameter)
+    if not groups:
+        raise ConfigError("training.frozen_layers: nothing of the network is left to learn")
     kind = AdamW if config.kind == "adamw" else Adam
     return kind(
         [{"params": p, "factor": f, "weight_decay": d} for (f, d), p in groups.items()],
