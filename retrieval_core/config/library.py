@@ -16,8 +16,19 @@ UNFIT = {
 }
 FILLED_IN = {"num_classes", "embedding_size", "descriptors_dim"}
 """Arguments that follow from the network and the data."""
-OBJECTS = {"distance", "reducer", "embedding_regularizer", "weight_regularizer", "weight_init_func"}
-INTERNAL = {"self", "mat_based_loss", "collect_stats"}
+INTERNAL = {
+    "self",
+    "collect_stats",
+    "distance",
+    "embedding_reg_weight",
+    "embedding_regularizer",
+    "mat_based_loss",
+    "reducer",
+    "weight_init_func",
+    "weight_reg_weight",
+    "weight_regularizer",
+}
+"""Arguments that are objects, or belong to one."""
 # The library takes any other word for "all".
 CHOICES = {"type_of_triplets": ("all", "hard", "semihard", "easy")}
 
@@ -84,8 +95,7 @@ def _parameters(member: Any) -> dict[str, inspect.Parameter]:
         if "__init__" in vars(owner) and owner is not object:
             found.update(inspect.signature(owner.__init__).parameters)
     variable = {inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL}
-    left_out = OBJECTS | INTERNAL
-    return {n: p for n, p in found.items() if n not in left_out and p.kind not in variable}
+    return {n: p for n, p in found.items() if n not in INTERNAL and p.kind not in variable}
 
 
 def _check_arguments(member: Any, arguments: Mapping[str, Any]) -> None:

@@ -164,7 +164,7 @@ def test_triplets_equal_loops(usual_batch, dtype, identical):
     embeddings = vectors.to(dtype).detach().clone().requires_grad_()
     value = TripletMarginLoss(0.5)(embeddings, torch.tensor([1, 1, 2] * 4))
     value.backward()
-    assert float(value) == pytest.approx(slow_triplets(embeddings.detach(), 0.5), abs=1e-5)
+    assert value.item() == pytest.approx(slow_triplets(embeddings.detach(), 0.5), abs=1e-5)
     assert torch.isfinite(embeddings.grad).all()
 
 
