@@ -7,13 +7,28 @@ from typing import Any, Literal
 
 from retrieval_core.config.loss import LibraryLossConfig
 
-# Base classes, and losses that do not look at labels.
-NO_LOSSES = {"BaseMetricLossFunction", "GenericPairLoss", "ManifoldLoss", "VICRegLoss"}
-NO_MINERS = {"BaseMiner"}
+BASES = {"BaseMetricLossFunction", "GenericPairLoss", "BaseMiner"}
+UNFIT = {
+    "DynamicSoftMarginLoss",  # holds on to the graph of the batch before
+    "EmbeddingsAlreadyPackagedAsTriplets",  # see the loss triplet_margin
+    "ManifoldLoss",  # learns without labels
+    "VICRegLoss",  # learns without labels
+}
 FILLED_IN = {"num_classes", "embedding_size", "descriptors_dim"}
 """Arguments that follow from the network and the data."""
-OBJECTS = {"distance", "reducer", "embedding_regularizer", "weight_regularizer", "weight_init_func"}
-INTERNAL = {"self", "mat_based_loss", "collect_stats"}
+INTERNAL = {
+    "self",
+    "collect_stats",
+    "distance",
+    "embedding_reg_weight",
+    "embedding_regularizer",
+    "mat_based_loss",
+    "reducer",
+    "weight_init_func",
+    "weight_reg_weight",
+    "weight_regularizer",
+}
+"""Arguments that are objects, or belong to one."""
 # The library takes any other word for "all".
 CHOICES = {"type_of_triplets": ("all", "hard", "semihard", "easy")}
 
@@ -21,14 +36,17 @@ Family = Literal["losses", "miners"]
 
 
 def check_library_loss(config: LibraryLossConfig) -> None:
-    """Refuse names, arguments and combinations that the library would not take.
+    """Refuse names, arguments and combinations that the library does not take.
 
     Raises:
         ValueError: says what would be accepted.
     """
-    find_class("losses", config.name, config.arguments)
+    loss = library_class("losses", config.name)
+    _check_arguments(loss, config.arguments)
+    miner = None
     if config.miner is not None:
-        find_class("miners", config.miner, config.miner_arguments)
+        miner = library_class("miners", config.miner)
+        _check_arguments(miner, config.miner_arguments)
     elif config.miner_arguments:
         raise ValueError(f"library.miner_arguments {config.miner_arguments} need a library.miner")
     if config.memory:
@@ -37,27 +55,30 @@ def check_library_loss(config: LibraryLossConfig) -> None:
         able = CrossBatchMemory.supported_losses()
         if config.name not in able:
             raise ValueError(f"library.memory: {config.name} has none; {_nearest('', able)}")
+    _try(config, loss, miner)
 
 
-def find_class(family: Family, name: str, arguments: Mapping[str, Any]) -> Any:
-    """The class of this name, after a trial that it takes the arguments.
+def library_class(family: Family, name: str) -> Any:
+    """The loss or miner class of this name.
 
     Raises:
-        ValueError: no such class, or it does not take the arguments.
+        ValueError: the library has no such class.
     """
-    key = "library.name" if family == "losses" else "library.miner"
-    known = _classes(family)
+    from pytorch_metric_learning import losses, miners
+
+    module, base = (
+        (losses, losses.BaseMetricLossFunction)
+        if family == "losses"
+        else (miners, miners.BaseMiner)
+    )
+    known = {
+        known_name: member
+        for known_name, member in sorted(vars(module).items())
+        if inspect.isclass(member) and issubclass(member, base) and known_name not in BASES | UNFIT
+    }
     if name not in known:
+        key = "library.name" if family == "losses" else "library.miner"
         raise ValueError(f"{key}: pytorch-metric-learning has no {name!r}; {_nearest(name, known)}")
-    parameters = _parameters(known[name])
-    accepted = {k: v for k, v in parameters.items() if k not in FILLED_IN}
-    for argument, value in arguments.items():
-        _check_argument(name, argument, value, accepted)
-    sizes = dict.fromkeys(FILLED_IN & set(parameters), 8)
-    try:
-        known[name](**arguments, **sizes)
-    except (TypeError, ValueError, AssertionError) as error:
-        raise ValueError(f"{key}: {name} refuses {dict(arguments)}: {error}") from None
     return known[name]
 
 
@@ -67,21 +88,6 @@ def size_arguments(loss: Any, dim: int, classes: int) -> dict[str, int]:
     return {argument: sizes[argument] for argument in FILLED_IN & set(_parameters(loss))}
 
 
-def _classes(family: Family) -> dict[str, Any]:
-    from pytorch_metric_learning import losses, miners
-
-    module, base, refused = (
-        (losses, losses.BaseMetricLossFunction, NO_LOSSES)
-        if family == "losses"
-        else (miners, miners.BaseMiner, NO_MINERS)
-    )
-    return {
-        name: member
-        for name, member in sorted(vars(module).items())
-        if inspect.isclass(member) and issubclass(member, base) and name not in refused
-    }
-
-
 def _parameters(member: Any) -> dict[str, inspect.Parameter]:
     """Plain-valued parameters of a constructor and of those that it passes the rest on to."""
     found: dict[str, inspect.Parameter] = {}
@@ -89,24 +95,41 @@ def _parameters(member: Any) -> dict[str, inspect.Parameter]:
         if "__init__" in vars(owner) and owner is not object:
             found.update(inspect.signature(owner.__init__).parameters)
     variable = {inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL}
-    left_out = OBJECTS | INTERNAL
-    return {n: p for n, p in found.items() if n not in left_out and p.kind not in variable}
+    return {n: p for n, p in found.items() if n not in INTERNAL and p.kind not in variable}
 
 
-def _check_argument(
-    name: str, argument: str, value: Any, accepted: Mapping[str, inspect.Parameter]
-) -> None:
-    if argument not in accepted:
-        raise ValueError(f"{name} takes no {argument!r}; {_nearest(argument, accepted)}")
-    default = accepted[argument].default
-    numbers = isinstance(default, int | float) and not isinstance(default, bool)
-    expected: Any = int | float if numbers else type(default)
-    checked = isinstance(default, bool | int | float | str)
-    if checked and (not isinstance(value, expected) or (numbers and isinstance(value, bool))):
-        kind = "a number" if numbers else f"a {expected.__name__}"
-        raise ValueError(f"{name}: {argument} is {kind} such as {default!r}, not {value!r}")
-    if value not in CHOICES.get(argument, (value,)):
-        raise ValueError(f"{name}: {argument} is one of {CHOICES[argument]}, not {value!r}")
+def _check_arguments(member: Any, arguments: Mapping[str, Any]) -> None:
+    accepted = {k: p.default for k, p in _parameters(member).items() if k not in FILLED_IN}
+    for argument, value in arguments.items():
+        name = f"library: {member.__name__}"
+        if argument not in accepted:
+            raise ValueError(f"{name} takes no {argument!r}; {_nearest(argument, accepted)}")
+        default = accepted[argument]
+        if isinstance(default, bool | int | float | str) and _kind(value) != _kind(default):
+            kind = f"{_kind(default)} such as {default!r}"
+            raise ValueError(f"{name}: {argument} is a {kind}, not {value!r}")
+        if value not in CHOICES.get(argument, (value,)):
+            raise ValueError(f"{name}: {argument} is one of {CHOICES[argument]}, not {value!r}")
+
+
+def _kind(value: object) -> str:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return "number" if number else type(value).__name__
+
+
+def _try(config: LibraryLossConfig, loss: Any, miner: Any) -> None:
+    """Let the library object to values and combinations, on a small batch."""
+    import torch
+
+    embeddings, labels = torch.eye(8), torch.arange(8) // 2
+    with torch.random.fork_rng(devices=[]):
+        try:
+            built = loss(**config.arguments, **size_arguments(loss, 8, 8))
+            mined = miner(**config.miner_arguments)(embeddings, labels) if miner else None
+            built(embeddings, labels, mined)
+        except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+            given = {k: v for k, v in config.model_dump().items() if v}
+            raise ValueError(f"library: pytorch-metric-learning refuses {given}: {error}") from None
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

@@ -1,10 +1,9 @@
 """Classification of an embedding, beside a ranking loss."""
 
-import torch
 from torch import Tensor, nn
 
 from retrieval_core.errors import LossInputError
-from retrieval_core.losses.pairs import check_batch
+from retrieval_core.losses.pairs import check_batch, check_classes
 
 
 class ClassificationLoss(nn.Module):
@@ -53,7 +52,10 @@ class ClassificationLoss(nn.Module):
             LossInputError: not a labelled batch, other dimensions, or a label of no class.
         """
         check_batch(branch, labels)
-        self._check_fit(branch, labels)
+        classes, dim = self.linear.weight.shape
+        check_classes(labels, classes)
+        if branch.shape[1] != dim:
+            raise LossInputError(f"the branch has {branch.shape[1]} dimensions, not {dim}")
         logits = self.linear(self._normalised(branch.to(self.linear.weight.dtype)))
         return nn.functional.cross_entropy(
             logits / self.temperature,
@@ -70,14 +72,3 @@ class ClassificationLoss(nn.Module):
         return nn.functional.batch_norm(
             branch, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
         )
-
-    @torch.no_grad()
-    def _check_fit(self, branch: Tensor, labels: Tensor) -> None:
-        classes, dim = self.linear.weight.shape
-        if branch.shape[1] != dim:
-            raise LossInputError(f"the branch has {branch.shape[1]} dimensions, not {dim}")
-        lowest, highest = int(labels.min()), int(labels.max())
-        if lowest < 0 or highest >= classes:
-            raise LossInputError(
-                f"labels are 0 to {classes - 1}, the classes of training, not {lowest}..{highest}"
-            )

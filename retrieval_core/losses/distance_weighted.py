@@ -16,9 +16,9 @@ class DistanceWeightedMiner(miners.DistanceWeightedMiner):  # type: ignore[misc]
     A negative at distance d weighs 1 / q(d), where q(d) = d^(D - 2) (1 - d^2 / 4)^((D - 3) / 2)
     is the density of distances on a sphere in D dimensions. Wu et al.: Sampling Matters in Deep
     Embedding Learning (arXiv 1706.07567), section 4. The library's miner of the same name and
-    arguments scales all weights of a batch by the largest, be it of a negative or not: with
-    hundreds of dimensions those of most anchors vanish, and so do the anchors. Here each anchor
-    has its own scale.
+    arguments scales all weights of a batch by the largest: in hundreds of dimensions, two
+    neighbours of different classes make those of most other anchors vanish, and so the anchors.
+    Here each anchor has its own scale.
 
     Args:
         cutoff: smaller distances count as this one.

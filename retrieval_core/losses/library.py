@@ -1,7 +1,7 @@
 """Losses and miners of pytorch-metric-learning."""
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,11 +12,11 @@ from pytorch_metric_learning.reducers import DoNothingReducer
 from torch import Tensor
 
 from retrieval_core.config import LibraryLossConfig
-from retrieval_core.config.library import find_class, size_arguments
+from retrieval_core.config.library import check_library_loss, library_class, size_arguments
 from retrieval_core.errors import ConfigError, LossInputError
 from retrieval_core.losses.base import LabelledLoss
 from retrieval_core.losses.distance_weighted import DistanceWeightedMiner
-from retrieval_core.losses.pairs import at_least_single, check_batch
+from retrieval_core.losses.pairs import at_least_single, check_batch, check_classes
 
 # Keeps the angle between equal vectors, and its gradient, finite.
 LARGEST_COSINE = 1 - 1e-6
@@ -50,7 +50,12 @@ class LibraryLoss(LabelledLoss):
 
     def __init__(self, config: LibraryLossConfig, *, dim: int, classes: int, seed: int = 0) -> None:
         super().__init__()
+        try:
+            check_library_loss(config)
+        except ValueError as error:
+            raise ConfigError(f"training.loss.{error}") from None
         self.config = config
+        self.classes = classes
         self.seed = seed
         self.batches: Tensor
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
@@ -93,10 +98,7 @@ class LibraryLoss(LabelledLoss):
         loss = copy.deepcopy(self.loss)  # the memory must not take the batch
         (loss.loss if self.config.memory else loss).reducer = DoNothingReducer()
         parts = self._run(loss, at_least_single(embeddings), labels)
-        costly = torch.zeros(len(labels), dtype=torch.bool, device=embeddings.device)
-        for part in parts.values():
-            _mark(costly, part)
-        return costly
+        return _costly(parts.values(), len(labels), per_class=bool(list(self.parameters())))
 
     def _run(self, loss: Any, embeddings: Tensor, labels: Tensor) -> Any:
         labels = labels.long().to(embeddings.device)
@@ -106,11 +108,13 @@ class LibraryLoss(LabelledLoss):
                 return loss(embeddings, labels, mined)
         except (ValueError, AssertionError) as error:
             raise LossInputError(
-                f"{self.config.name} cannot take labels {labels.tolist()}: {error}"
+                f"{self.config.name} is not defined on labels {labels.tolist()}: {error}"
             ) from None
 
     def _check(self, embeddings: Tensor, labels: Tensor) -> None:
         check_batch(embeddings, labels)
+        if list(self.parameters()):
+            check_classes(labels, self.classes)
         if self.config.memory and len(labels) > self.config.memory:
             raise LossInputError(
                 f"a batch of {len(labels)} exceeds training.loss.library.memory = "
@@ -140,7 +144,7 @@ class _BoundedCosine(CosineSimilarity):  # type: ignore[misc]
 
 
 def _build_loss(config: LibraryLossConfig, dim: int, classes: int) -> Any:
-    found = _find("losses", config.name, config.arguments)
+    found = library_class("losses", config.name)
     loss = found(**config.arguments, **size_arguments(found, dim, classes))
     if type(loss.distance) is CosineSimilarity:
         loss.distance = _BoundedCosine()
@@ -150,27 +154,26 @@ def _build_loss(config: LibraryLossConfig, dim: int, classes: int) -> Any:
 def _build_miner(config: LibraryLossConfig) -> Any:
     if config.miner is None:
         return None
-    found = _find("miners", config.miner, config.miner_arguments)
+    found = library_class("miners", config.miner)
     if config.miner == "DistanceWeightedMiner":
         found = DistanceWeightedMiner
     return found(**config.miner_arguments)
 
 
-def _find(family: Any, name: str, arguments: Mapping[str, Any]) -> Any:
-    try:
-        return find_class(family, name, arguments)
-    except ValueError as error:
-        raise ConfigError(f"training.loss.{error}") from None
+def _costly(parts: Iterable[Mapping[str, Any]], images: int, *, per_class: bool) -> Tensor:
+    """Which images are anchors of costs above 0, as the library lists them by pair or triplet.
 
-
-def _mark(costly: Tensor, part: Mapping[str, Any]) -> None:
-    """Set the anchors of the costs above 0 that the library lists for pairs, triplets or images."""
-    costs, indices = part["losses"], part["indices"]
-    if indices is None or part["reduction_type"] == "already_reduced":
-        costly |= torch.as_tensor(costs, device=costly.device) > 0
-        return
-    anchors = indices if isinstance(indices, Tensor) else indices[0]
-    costly[anchors[costs > 0]] = True
+    Costs of a whole batch, or of the vectors of classes, are every image's.
+    """
+    costly = torch.zeros(images, dtype=torch.bool)
+    for part in parts:
+        costs, indices = torch.as_tensor(part["losses"]) > 0, part["indices"]
+        if per_class or costs.dim() == 0:
+            costly |= costs.any().cpu()
+        else:
+            anchors = indices if isinstance(indices, Tensor) else indices[0]
+            costly[anchors[costs.flatten()].cpu()] = True
+    return costly
 
 
 @contextmanager

@@ -23,6 +23,19 @@ def check_batch(embeddings: Tensor, labels: Tensor) -> None:
         raise LossInputError(f"labels are integers, not {labels.dtype}")
 
 
+def check_classes(labels: Tensor, classes: int) -> None:
+    """Refuse labels of no class.
+
+    Raises:
+        LossInputError: a label is not in [0, classes).
+    """
+    lowest, highest = int(labels.min()), int(labels.max())
+    if lowest < 0 or highest >= classes:
+        raise LossInputError(
+            f"labels are 0 to {classes - 1}, the classes of training, not {lowest}..{highest}"
+        )
+
+
 def at_least_single(embeddings: Tensor) -> Tensor:
     """Embeddings in float32 where they have half of it: distances need its digits."""
     return embeddings.float() if embeddings.dtype in (torch.float16, torch.bfloat16) else embeddings

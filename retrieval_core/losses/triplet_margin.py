@@ -12,7 +12,7 @@ class TripletMarginLoss(LabelledLoss):
     """Wants the negative of a triplet farther from the anchor than the positive, by a margin.
 
     The mean over triplets of max(0, d(a, p) - d(a, n) + margin), with the Euclidean distance d.
-    Schroff, Kalenichenko, Philbin: FaceNet (arXiv 1503.03832), equation 3, without the squares.
+    Schroff, Kalenichenko, Philbin: FaceNet (arXiv 1503.03832), section 3.1, without the squares.
 
     Args:
         margin: of the distances, >= 0.
