@@ -10,11 +10,14 @@ import torch
 import torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchvision.ops import Permute
 
 from retrieval_core.config import ModelConfig
 from retrieval_core.errors import ConfigError
 from retrieval_core.models.resolution import keep_resolution
-from retrieval_core.models.timm_backbone import TimmBackbone, timm_backbone
+from retrieval_core.models.sized import SizedBackbone
+from retrieval_core.models.timm_backbone import timm_backbone
+from retrieval_core.models.torchvision_vit import TorchvisionVit
 
 # Torchvision's families: the blocks of a network up to its pooling. Some are cut behind the last
 # ReLU, as HOW and cirtorch do.
@@ -26,21 +29,23 @@ _BLOCKS: dict[str, Callable[[Any], list[nn.Module]]] = {
     "squeezenet": lambda network: [*network.features],
     "mobilenet_v": lambda network: [*network.features],
     "efficientnet_": lambda network: [*network.features],
-    "convnext": lambda network: [*network.features],
     "regnet": lambda network: [network.stem, *network.trunk_output],
+    "mnasnet": lambda network: [*network.layers],
+    "shufflenet": lambda network: [*network.children()][:-1],
     "swin": lambda network: [*network.features, network.norm, network.permute],
 }
 
 LARGEST_SMALLEST_SIDE = 64
 _EXAMPLE_SIDE = 128
+_VIT = "vit_"
 
 
 def build_backbone(config: ModelConfig) -> tuple[nn.Module, int]:
     """A randomly initialised network without its classifier.
 
-    Torchvision's alexnet, vgg, resnet, densenet, squeezenet, mobilenet, efficientnet, convnext,
-    regnet and swin become one `nn.Sequential`, whose tensors carry the names of official
-    checkpoints ("7.1.conv1.weight"); any other name is looked up in timm.
+    Torchvision's convolutional networks and Swin transformers become one `nn.Sequential`, whose
+    tensors carry the names of official checkpoints ("7.1.conv1.weight"). A name that torchvision
+    does not know, or that is of none of its families above, is looked up in timm.
 
     Args:
         config: its `backbone`, `skip_layer` (last blocks left out; for timm, last levels of
@@ -53,29 +58,25 @@ def build_backbone(config: ModelConfig) -> tuple[nn.Module, int]:
         ConfigError: the name is unknown, or the network has no feature maps, fewer blocks, no
             class token, no down-sampling that can be left out, or takes another size alone.
     """
-    name, skipped = config.backbone, config.skip_layer
-    layers = _torchvision_layers(name)
-    features: nn.Module
-    if layers is None:
-        if not timm.is_model(name):
-            raise ConfigError(_unknown(name))
-        features, channels = timm_backbone(name, skipped, config.tokens, config.input.size)
-    elif skipped >= len(layers):
-        raise ConfigError(f"skip_layer {skipped} leaves nothing of {name}")
-    elif config.tokens == "class":
-        raise ConfigError(f"model.tokens: {name} has no class token")
-    else:
-        features = nn.Sequential(*layers[: len(layers) - skipped])
-        channels = _channels(features)
+    features = _backbone(config)
+    side = fixed_side(features) or _EXAMPLE_SIDE
+    example = torch.zeros(1, 3, side, side)
     if config.keep_resolution:
-        side = fixed_side(features) or _EXAMPLE_SIDE
-        keep_resolution(features, torch.zeros(1, 3, side, side), name)
-    return features, channels
+        keep_resolution(features, example, config.backbone)
+    with torch.no_grad():
+        return features, int(features.eval()(example).shape[1])
+
+
+def is_from_torchvision(name: str) -> bool:
+    """Whether a backbone of that name is torchvision's, where timm has one of that name, too."""
+    return name in torchvision.models.list_models(module=torchvision.models) and (
+        name.startswith((*_BLOCKS, _VIT))
+    )
 
 
 def fixed_side(features: nn.Module) -> int | None:
     """Pixels of a side of the only images that a backbone takes; None if it takes any."""
-    return features.side if isinstance(features, TimmBackbone) else None
+    return features.side if isinstance(features, SizedBackbone) else None
 
 
 def smallest_side(features: nn.Module) -> int:
@@ -110,19 +111,23 @@ def feature_map(features: nn.Module, images: Tensor, smallest: int = 1) -> Tenso
     return output
 
 
-def _torchvision_layers(name: str) -> list[nn.Module] | None:
-    """The blocks of a torchvision network; None where it is not one of the known families."""
-    if name not in torchvision.models.list_models(module=torchvision.models):
-        return None
-    for family, blocks in _BLOCKS.items():
-        if name.startswith(family):
-            return blocks(torchvision.models.get_model(name, weights=None))
-    return None
-
-
-def _channels(features: nn.Module) -> int:
-    with torch.no_grad():
-        return int(features.eval()(torch.zeros(1, 3, 64, 64)).shape[1])
+def _backbone(config: ModelConfig) -> nn.Module:
+    name, skipped = config.backbone, config.skip_layer
+    if not is_from_torchvision(name):
+        if not timm.is_model(name):
+            raise ConfigError(_unknown(name))
+        return timm_backbone(config)
+    if name.startswith(_VIT):
+        return TorchvisionVit(config)
+    if config.tokens == "class":
+        raise ConfigError(f"model.tokens: {name} has no class token")
+    blocks = next(blocks for family, blocks in _BLOCKS.items() if name.startswith(family))
+    layers = blocks(torchvision.models.get_model(name, weights=None))
+    if skipped >= len(layers):
+        raise ConfigError(f"model.skip_layer: {skipped} leaves nothing of {name}")
+    if skipped and isinstance(layers[-1], Permute):
+        raise ConfigError(f"model.skip_layer: {name} is taken as a whole; timm's swin has levels")
+    return nn.Sequential(*layers[: len(layers) - skipped])
 
 
 @torch.inference_mode()
@@ -134,9 +139,10 @@ def _has_cells(features: nn.Module, side: int) -> bool:
 
 
 def _unknown(name: str) -> str:
-    known: set[str] = {*torchvision.models.list_models(), *timm.list_models()}
-    close = difflib.get_close_matches(name, sorted(known - {name}), n=5)
+    known = sorted({*torchvision.models.list_models(), *timm.list_models()} - {name})
+    close = difflib.get_close_matches(name, known, n=5)
     hint = f"; did you mean {', '.join(close)}?" if close else ""
-    if name in torchvision.models.list_models():
-        return f"model.backbone: torchvision's {name!r} is not offered; timm may have it{hint}"
-    return f"model.backbone: {name!r} is neither a torchvision nor a timm network{hint}"
+    return (
+        f"model.backbone: {name!r} is neither a torchvision network of a family known here nor a "
+        f"timm network{hint}"
+    )

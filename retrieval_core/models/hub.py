@@ -10,6 +10,7 @@ from timm.models import load_state_dict_from_hf
 
 from retrieval_core.config import ModelConfig
 from retrieval_core.errors import ConfigError, DownloadError
+from retrieval_core.models.backbones import is_from_torchvision
 from retrieval_core.models.checkpoints import read_checkpoint
 from retrieval_core.models.download import fetch
 from retrieval_core.models.zoo import downloads
@@ -31,7 +32,7 @@ def published_weights(config: ModelConfig) -> Mapping[str, Any]:
         DownloadError: they cannot be had.
     """
     name = config.backbone
-    if name in torchvision.models.list_models(module=torchvision.models):
+    if is_from_torchvision(name):
         weights = torchvision.models.get_model_weights(name).DEFAULT
         preset = weights.transforms()
         _require_normalisation(config, preset.mean, preset.std)

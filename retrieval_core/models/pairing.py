@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from retrieval_core.errors import CheckpointError
 from retrieval_core.models.checkpoints import State, load_state
-from retrieval_core.models.timm_backbone import TimmBackbone, to_own_form
+from retrieval_core.models.sized import SizedBackbone
 
 _PREFIXES = ("", "features.", "module.", "network.")
 _COUNTER = "num_batches_tracked"
@@ -17,8 +17,9 @@ def load_backbone(features: nn.Module, content: Mapping[str, Any], source: str) 
     """Copy ImageNet weights into a backbone.
 
     Tensors are paired by name or, where names differ, by order if every shape agrees; what the
-    file holds behind the backbone's last tensor (later blocks, the classifier) is left out. Of a
-    timm network, those of its authors, and positions learned at another image size, become timm's.
+    file holds behind the backbone's last tensor (later blocks, the classifier) is left out. Of
+    transformers, positions learned at another image size are fitted; timm also converts tensors of
+    a network's authors.
 
     Args:
         features: the backbone.
@@ -35,8 +36,8 @@ def load_backbone(features: nn.Module, content: Mapping[str, Any], source: str) 
         raise CheckpointError(f"{source} holds no tensors; its keys are {list(content)[:8]}")
     own = _weights(features.state_dict())
     paired = _by_name(own, tensors) or _by_order(own, tensors)
-    if paired is None and isinstance(features, TimmBackbone):
-        paired = _by_name(own, to_own_form(features, tensors))
+    if paired is None and isinstance(features, SizedBackbone):
+        paired = _by_name(own, features.own_form(tensors))
     load_state(features, paired or tensors, source)
 
 

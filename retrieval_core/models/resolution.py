@@ -15,7 +15,8 @@ def keep_resolution(features: nn.Module, example: Tensor, name: str) -> None:
     """Leave out the last down-sampling of a backbone, as arXiv 1903.10663 does, section 3.1.
 
     Every convolution and pooling that halves the map to its last size steps by one cell instead;
-    a pooling over 2 x 2 cells is left out. Weights stay as they are.
+    a pooling over 2 x 2 cells is left out. Weights stay as they are. Where such a layer does not
+    pad its map, the result is a cell or two short of twice the cells a side.
 
     Args:
         features: backbone, (B, 3, H, W) -> (B, C, H', W'), changed in place.
@@ -29,11 +30,19 @@ def keep_resolution(features: nn.Module, example: Tensor, name: str) -> None:
     before, halving = _last_halving(features.eval(), example)
     for layer in halving:
         _step_by_one(layer)
-    if not halving or features(example).shape[2] <= before:
+    if not halving or _cells(features, example) <= before:
         raise ConfigError(
             f"model.keep_resolution: {name} has no convolution or pooling of stride 2 that could "
             "be left out"
         )
+
+
+def _cells(features: nn.Module, example: Tensor) -> int:
+    """Of a side of the map; 0 where branches no longer fit."""
+    try:
+        return int(features(example).shape[2])
+    except RuntimeError:
+        return 0
 
 
 def _last_halving(features: nn.Module, example: Tensor) -> tuple[int, list[Any]]:
@@ -57,12 +66,8 @@ def _last_halving(features: nn.Module, example: Tensor) -> tuple[int, list[Any]]
 
 
 def _step_by_one(layer: Any) -> None:
-    is_even = _both(layer.kernel_size) % 2 == 0
     layer.stride = (1, 1)
-    if isinstance(layer, nn.Conv2d):
-        # an even window has no middle: without this the map would lose a row and a column
-        layer.padding = "same" if is_even else layer.padding
-    elif is_even:
+    if not isinstance(layer, nn.Conv2d) and _both(layer.kernel_size) == 2:
         layer.kernel_size = (1, 1)
 
 

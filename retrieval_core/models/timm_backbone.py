@@ -9,13 +9,14 @@ from timm.layers.patch_embed import PatchEmbed
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from retrieval_core.config.model import Tokens
+from retrieval_core.config import ModelConfig
 from retrieval_core.errors import ConfigError
+from retrieval_core.models.sized import SizedBackbone
 
 Output = Literal["map", "levels", "patches", "class"]
 
 
-class TimmBackbone(nn.Module):
+class TimmBackbone(SizedBackbone):
     """The last feature map of a timm network, channels first.
 
     Args:
@@ -55,65 +56,47 @@ class TimmBackbone(nn.Module):
             return maps[:, 0, :, None, None]
         return maps.permute(self.order)
 
+    def own_form(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """As timm converts them when it loads them itself; see the base for arguments."""
+        module = sys.modules[type(self.network).__module__]
+        convert = getattr(module, "checkpoint_filter_fn", None)
+        if convert is None:
+            return tensors
+        try:
+            return dict(convert(dict(tensors), self.network))
+        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError):
+            return tensors  # they are of another network, which the caller will tell
 
-def timm_backbone(
-    name: str, skip_layer: int, tokens: Tokens, size: int | None
-) -> tuple[TimmBackbone, int]:
+
+def timm_backbone(config: ModelConfig) -> TimmBackbone:
     """A randomly initialised timm network without its classifier.
 
     Args:
-        name: of a timm network.
-        skip_layer: last levels of reduction left out; 0 keeps everything up to the pooling.
-        tokens: what of a network without maps is kept.
-        size: side of the images that a network of one size is built for, pixels; None: any size,
-            or where it cannot be, that of its pretrained weights.
-
-    Returns:
-        The network, (B, 3, H, W) -> (B, C, H', W'), and C.
+        config: its `backbone`, `skip_layer` (last levels of reduction left out; 0 keeps everything
+            up to the pooling), `tokens` and `input.size`.
 
     Raises:
         ConfigError: the network has no feature maps, no more than `skip_layer` levels, or no class
             token, or it cannot be built for that size.
     """
-    if tokens == "class" and skip_layer:
-        raise ConfigError(
-            f"model.tokens: the class token comes last, skip_layer {skip_layer} or it"
-        )
+    name, skipped, size = config.backbone, config.skip_layer, config.input.size
+    is_class = config.tokens == "class"
+    if is_class and skipped:
+        raise ConfigError(f"model.tokens: class comes from the last block, skip_layer is {skipped}")
     try:
-        if skip_layer:
-            network, side = _levels(name, skip_layer, size)
-            output: Output = "levels"
+        if skipped:
+            network, side = _levels(name, skipped, size)
+            backbone = TimmBackbone(network, "levels", side)
         else:
             network, side = _create(name, size, num_classes=0)
-            output = _output(name, network, side)
-        if tokens == "class":
-            output = _class_token(name, network)
-        backbone = TimmBackbone(network, output, side).eval()
+            output = _class_token(name, network) if is_class else _output(name, network, side)
+            backbone = TimmBackbone(network, output, side)
         with torch.no_grad():
-            maps = backbone(_example(name, side))
+            backbone.eval()(_example(name, side))
     except (AssertionError, AttributeError, RuntimeError, TypeError, ValueError) as error:
-        raise ConfigError(f"model.backbone: {name} gives no feature maps: {error}") from error
-    return backbone, int(maps.shape[1])
-
-
-def to_own_form(backbone: TimmBackbone, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors as timm's network would have them: renamed, positions fitted to its image size.
-
-    Args:
-        backbone: the network.
-        tensors: of it as its authors or timm publish them.
-
-    Returns:
-        Tensors by timm's names; the same as before where timm knows no other form.
-    """
-    module = sys.modules[type(backbone.network).__module__]
-    convert = getattr(module, "checkpoint_filter_fn", None)
-    if convert is None:
-        return tensors
-    try:
-        return dict(convert(dict(tensors), backbone.network))
-    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError):
-        return tensors  # they are of another network, which the caller will tell
+        at = f" of images of {size} pixels" if size else ""
+        raise ConfigError(f"model.backbone: {name} gives no feature maps{at}: {error}") from error
+    return backbone
 
 
 def _levels(name: str, skip_layer: int, size: int | None) -> tuple[Any, int | None]:
