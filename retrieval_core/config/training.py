@@ -141,7 +141,7 @@ class TrainingConfig(Config):
         "processor's caches; null: 4 on a CPU in float32, else all",
     )
     frozen_layers: int = Field(
-        0, ge=0, le=1000, description="first layers of the backbone that do not learn"
+        0, ge=0, le=1000, description="first layers, or blocks, of the backbone that do not learn"
     )
     batch_norm: Literal["frozen", "learned"] = Field(
         "frozen",

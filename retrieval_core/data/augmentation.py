@@ -93,12 +93,13 @@ def draw_crop(
         Top, left, height, width; after ten draws that do not fit into the image, the middle of
         it, as large as the range of width by height lets it be.
     """
+    low, high = config.ratio
     for _ in range(ATTEMPTS):
         area = height * width * rng.uniform(*config.scale)
-        ratio = math.exp(rng.uniform(*map(math.log, config.ratio)))
+        ratio = math.exp(rng.uniform(math.log(low), math.log(high)))
         w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
         if 0 < w <= width and 0 < h <= height:
             return int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1)), h, w
-    w = min(width, max(1, round(height * config.ratio[1])))
-    h = min(height, max(1, round(width / config.ratio[0])))
+    w = min(width, max(1, round(height * high)))
+    h = min(height, max(1, round(width / low)))
     return (height - h) // 2, (width - w) // 2, h, w

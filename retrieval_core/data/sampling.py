@@ -90,11 +90,11 @@ def draw_class_batches(
     batches = []
     for _ in range(steps or -(-len(labels) // (classes * images))):
         if confused is None:
-            chosen = order.take(classes)
+            chosen = order.take(classes).tolist()
         else:
-            (first,) = order.take(1)
-            chosen = _filled(int(first), confused(int(first)), classes, list(members), rng)
-        batches.append(np.concatenate([queues[int(label)].take(images) for label in chosen]))
+            (first,) = order.take(1).tolist()
+            chosen = _filled(first, confused(first), classes, list(members), rng)
+        batches.append(np.concatenate([queues[label].take(images) for label in chosen]))
     return batches
 
 

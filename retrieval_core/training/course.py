@@ -17,14 +17,11 @@ from retrieval_core.training.tuples import TupleCourse
 
 
 class Course(Protocol):
-    """A way to learn.
+    """A way to learn."""
 
-    Attributes:
-        loss: what it learns by; its parameters are trained and its state is kept with the
-            network's.
-    """
-
-    loss: nn.Module
+    @property
+    def loss(self) -> nn.Module:
+        """What it learns by; its parameters are trained, its state is kept with the network's."""
 
     def epoch(
         self, number: int, optimizer: Adam, reader: ImageReader, on_step: OnStep | None

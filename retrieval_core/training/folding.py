@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 
 import torch
-from timm.layers import BatchNormAct2d
+from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
 
 from retrieval_core.models.base import RetrievalModel
@@ -91,7 +91,8 @@ def _folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d, images: Tensor) -> Ten
 def _behind(norm: nn.BatchNorm2d, maps: Tensor) -> Tensor:
     """What is left of a batch-norm: nothing, or the activation that timm makes a part of it."""
     if isinstance(norm, BatchNormAct2d):
-        maps = norm.act(norm.drop(maps))
+        activated: Tensor = norm.act(norm.drop(maps))
+        return activated
     return maps
 
 

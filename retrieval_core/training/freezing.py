@@ -31,8 +31,9 @@ def freeze_first_layers(model: RetrievalModel, count: int) -> None:
 
 
 def first_layers(features: nn.Module) -> list[nn.Module]:
-    """A backbone's layers in order; sequences of blocks count block by block."""
-    return [part for child in _network(features).children() for part in _unrolled(child)]
+    """A backbone's layers with weights in order; sequences of blocks count block by block."""
+    layers = [part for child in _network(features).children() for part in _unrolled(child)]
+    return [layer for layer in layers if next(layer.parameters(), None) is not None]
 
 
 def start_learning(model: RetrievalModel, batch_norm: Literal["frozen", "learned"]) -> None:

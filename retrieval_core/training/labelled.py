@@ -106,7 +106,8 @@ class LabelledCourse:
 
     def _embed(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
         """(n, D) embeddings of unit norm, and what an auxiliary classification learns from."""
-        outputs = [self._forward(part) for part in pixels.split(self._together(len(pixels)))]
+        parts = torch.split(pixels, self._together(len(pixels)))
+        outputs = [self._forward(part) for part in parts]
         embeddings = torch.cat([embedding for embedding, _ in outputs])
         branches = [branch for _, branch in outputs if branch is not None]
         return embeddings, torch.cat(branches) if branches else None
