@@ -96,7 +96,7 @@ class Steps:
 
     def codebook(self, train: Future, model: Future) -> Future | None:
         """Visual words of the model's local descriptors, if it has any, on training images."""
-        if self.config.model.method == "gem":
+        if not self.config.model.has_local:
             return None
         words, seed = self.config.codebook, self.config.seed
         changed = {"scales": words.scales, "max_features": words.max_features}

@@ -97,6 +97,10 @@ class IndexInputError(RetrievalError):
     """Descriptors or ids that an index cannot take (dtype, dimension, NaN, duplicate ids)."""
 
 
+class ModelInputError(RetrievalError):
+    """Images that a network cannot take; names their size and the network's."""
+
+
 class LossInputError(RetrievalError):
     """Tensors that a loss cannot take: shapes that do not fit, or roles that are no tuples."""
 

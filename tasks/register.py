@@ -117,7 +117,7 @@ def _save(
             artifacts={"network": str(bundle)},
             code_paths=[str(Path(retrieval_core.__file__).parent)],
             model_config=config.features.model_dump(mode="json"),
-            signature=_signature(has_local=config.model.method != "gem"),
+            signature=_signature(has_local=config.model.has_local),
             input_example=_example(),
             pip_requirements=[f"{name}=={version(name)}" for name in PACKAGES],
             metadata=_metadata(config, parts),

@@ -11,10 +11,18 @@ from retrieval_core.config.evaluation import EvaluationConfig
 from retrieval_core.config.features import FeaturesConfig
 from retrieval_core.config.index import AsmkConfig, CodebookConfig
 from retrieval_core.config.loading import dump_config, load_config, parse_config, refine_config
-from retrieval_core.config.model import GlobalConfig, LitConfig, ModelConfig
+from retrieval_core.config.loss import AuxiliaryConfig, LibraryLossConfig, PointToSetConfig
+from retrieval_core.config.model import (
+    CgdConfig,
+    GlobalConfig,
+    InputConfig,
+    LitConfig,
+    ModelConfig,
+)
 from retrieval_core.config.pipeline import PipelineConfig
 from retrieval_core.config.protocol import ProtocolConfig
 from retrieval_core.config.runtime import RayConfig, RuntimeConfig
+from retrieval_core.config.sampling import AugmentationConfig, SamplingConfig
 from retrieval_core.config.training import (
     LossConfig,
     MiningConfig,
@@ -24,7 +32,10 @@ from retrieval_core.config.training import (
 
 __all__ = [
     "AsmkConfig",
+    "AugmentationConfig",
+    "AuxiliaryConfig",
     "BenchmarkConfig",
+    "CgdConfig",
     "CodebookConfig",
     "Config",
     "DatasetConfig",
@@ -33,15 +44,19 @@ __all__ = [
     "FeaturesConfig",
     "FolderConfig",
     "GlobalConfig",
+    "InputConfig",
+    "LibraryLossConfig",
     "LitConfig",
     "LossConfig",
     "MiningConfig",
     "ModelConfig",
     "OptimizerConfig",
     "PipelineConfig",
+    "PointToSetConfig",
     "ProtocolConfig",
     "RayConfig",
     "RuntimeConfig",
+    "SamplingConfig",
     "TrainingConfig",
     "dump_config",
     "load_config",
