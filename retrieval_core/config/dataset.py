@@ -51,6 +51,7 @@ BenchmarkName = Literal[
     "in-shop",
 ]
 BOXED = ("cars196", "cub200-2011", "in-shop")
+LABELLED = (*BOXED, "stanford-online-products")
 
 
 class BenchmarkConfig(Config):
@@ -73,9 +74,24 @@ class BenchmarkConfig(Config):
         description="val split of sfm120k: HOW's and FIRe's, with its own ground truth, or "
         "cirtorch's, where images of one cluster are right answers of each other",
     )
+    validation_classes: int = Field(
+        0,
+        ge=0,
+        description="training classes of cars196, cub200-2011, in-shop or stanford-online-products "
+        "that become the val split, evenly spread over their list; 2318 is usual of the last",
+    )
     crop_to_box: bool = Field(
         False, description="cut every image of cars196, cub200-2011 or in-shop to its box"
     )
+
+    @model_validator(mode="after")
+    def _classes_need_labels(self) -> "BenchmarkConfig":
+        if self.validation_classes and self.name not in LABELLED:
+            raise ValueError(
+                f"validation_classes: {self.name} is not learned from by classes, as "
+                f"{', '.join(LABELLED)} are"
+            )
+        return self
 
     @model_validator(mode="after")
     def _crops_need_boxes(self) -> "BenchmarkConfig":

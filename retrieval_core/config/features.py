@@ -17,7 +17,7 @@ class FeaturesConfig(Config):
     pad_to_square: bool = Field(
         False,
         description="make every image, or what its box keeps of it, image_size long, enlarged if "
-        "need be, and a square by bars of the mean colour; training.augmentation does so in training",
+        "need be, and a square by bars of the mean colour; for training, see training.augmentation",
     )
     scales: tuple[Scale, ...] = Field(
         (2.0, 1.414, 1.0, 0.707, 0.5, 0.353, 0.25),

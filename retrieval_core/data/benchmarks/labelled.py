@@ -1,7 +1,7 @@
 """Datasets of metric learning: images with a class each, and no class on both sides."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -42,6 +42,30 @@ def labelled_catalogue(name: str, images: Iterable[LabelledImage]) -> Catalogue:
     shared = {row.label for row in rows if row.split != "test"} & {row.label for row in test}
     _refuse(name, shared, "has training and test images, which the protocol forbids")
     return Catalogue(name, rows, label_truth(test), revisited=False)
+
+
+def with_validation(catalogue: Catalogue, classes: int) -> Catalogue:
+    """The same with some training classes as the val split, evenly spread over their order.
+
+    Args:
+        catalogue: with labels.
+        classes: how many.
+
+    Raises:
+        DatasetError: fewer than two classes would be left to learn from.
+    """
+    labels = list(dict.fromkeys(row.label for row in catalogue.split("train")))
+    if classes and classes > len(labels) - 2:
+        raise DatasetError(
+            f"dataset.benchmark.validation_classes: {classes:,} of the {len(labels):,} training "
+            f"classes of {catalogue.name}; two at least have to be learned from"
+        )
+    chosen = {labels[number * len(labels) // classes] for number in range(classes)}
+    rows = tuple(
+        replace(row, split="val") if row.split == "train" and row.label in chosen else row
+        for row in catalogue.rows
+    )
+    return replace(catalogue, rows=rows)
 
 
 def refuse_empty_classes(name: str, classes: Iterable[str], labels: Iterable[str]) -> None:

@@ -8,6 +8,7 @@ from retrieval_core.data.benchmarks.buildings import read_buildings
 from retrieval_core.data.benchmarks.cars import read_cars
 from retrieval_core.data.benchmarks.clothes import read_clothes
 from retrieval_core.data.benchmarks.distractors import read_distractors
+from retrieval_core.data.benchmarks.labelled import with_validation
 from retrieval_core.data.benchmarks.landmarks import (
     read_landmarks_clean,
     read_landmarks_retrieval,
@@ -55,5 +56,7 @@ def read_benchmark(config: BenchmarkConfig) -> Catalogue:
     if config.name == "sfm120k":
         return read_sfm120k(config.name, places, validation=config.validation)
     if config.name in BOXED:
-        return BOXED[config.name](config.name, places, boxes=config.crop_to_box)
-    return READERS[config.name](config.name, places)
+        catalogue = BOXED[config.name](config.name, places, boxes=config.crop_to_box)
+    else:
+        catalogue = READERS[config.name](config.name, places)
+    return with_validation(catalogue, config.validation_classes)

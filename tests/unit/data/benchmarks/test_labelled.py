@@ -242,6 +242,19 @@ def test_wrong_matlab_files_are_named(tmp_path: Path, content: bytes, fault: str
         read_benchmark(own("cars196", tmp_path))
 
 
+def test_training_classes_may_be_set_aside(tmp_path: Path) -> None:
+    folder = unpacked("cars196", tmp_path)
+    whole = read_benchmark(own("cars196", folder))
+    parted = read_benchmark(own("cars196", folder, validation_classes=49))
+    validation = sorted({row.label for row in parted.split("val")})
+    assert [label[:3] for label in validation] == [f"{n:03d}" for n in range(1, 98, 2)]
+    assert len({row.label for row in parted.split("train")}) == 49
+    assert parted.split("test") == whole.split("test")
+    assert parted.truth == whole.truth
+    with pytest.raises(DatasetError, match="validation_classes: 97 of the 98 training classes"):
+        read_benchmark(own("cars196", folder, validation_classes=97))
+
+
 @pytest.mark.parametrize("name", ARCHIVES)
 def test_what_is_not_there_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(MissingListError, match=r"\.(mat|txt) is nowhere below"):
