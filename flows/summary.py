@@ -34,9 +34,11 @@ def scores_table(scores: list[ArtifactRef]) -> Table:
     names = [name for name in HEADLINE if name in known]
     names += sorted(name for name in known if name.startswith("map@") or name == "nmi")
     recalls = [name for name in known if name.startswith(RECALL)]
-    names += sorted(recalls, key=lambda name: int(name.removeprefix(RECALL)))
+    recalls.sort(key=lambda name: int(name.removeprefix(RECALL)))
     if "map_medium" in names:
         names = [name for name in names if name not in ("map", "map_over_labels")]
+        recalls = recalls[:1]
+    names += recalls
     table = Table(box=box.SIMPLE_HEAVY, title="scores, %")
     table.add_column("network")
     table.add_column("descriptor")
