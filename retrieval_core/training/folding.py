@@ -33,7 +33,7 @@ def folded_batch_norm(model: RetrievalModel) -> Iterator[int]:
         Number of batch-norms that are folded.
     """
     images = torch.rand(1, 3, PROBE, PROBE, generator=torch.Generator().manual_seed(0))
-    images = images.to(model.device)
+    images = images.to(next(model.parameters()))
     pairs, before = _followed(model, images)
     try:
         for convolution, norm in pairs:
@@ -85,7 +85,8 @@ def _folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d, images: Tensor) -> Ten
     if convolution.bias is not None:
         shift = shift + convolution.bias * factor
     weight = convolution.weight * factor[:, None, None, None]
-    return convolution._conv_forward(images, weight, shift)
+    maps: Tensor = convolution._conv_forward(images, weight, shift)
+    return maps
 
 
 def _behind(norm: nn.BatchNorm2d, maps: Tensor) -> Tensor:

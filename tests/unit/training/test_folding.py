@@ -15,7 +15,8 @@ from retrieval_core.training.freezing import first_layers, freeze_first_layers, 
 
 def network(backbone):
     """With batch-norms as they are after training."""
-    model = build_model(ModelConfig(method="embedding", backbone=backbone, dim=8)).train()
+    config = ModelConfig(method="embedding", backbone=backbone, dim=8)
+    model = build_model(config).double().train()
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for module in model.modules():
@@ -30,7 +31,7 @@ def network(backbone):
 def learn(model):
     """Embeddings and gradients."""
     model.zero_grad()
-    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1)).double()
     embeddings = model(images)
     embeddings[:, 0].sum().backward()
     return embeddings.detach(), {name: p.grad.clone() for name, p in model.named_parameters()}
@@ -46,9 +47,9 @@ def test_the_network_and_its_gradients_stay_the_same(backbone, folded):
     with folded_batch_norm(model) as count:
         found, same = learn(model)
     assert count == folded
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
     for name, gradient in gradients.items():
-        assert (same[name] - gradient).norm() <= 1e-3 * gradient.norm() + 1e-6, name
+        assert (same[name] - gradient).norm() <= 1e-9 * gradient.norm() + 1e-12, name
     again, _ = learn(model)
     assert torch.equal(again, expected)
     assert list(model.state_dict()) == names
