@@ -50,10 +50,10 @@ def scores_table(review: Review) -> Table:
 
 
 def differences_table(review: Review) -> Table:
-    """Changes of the mean average precision against A, in percent."""
+    """Changes of the scores against A, in percent."""
     table = Table(
         box=box.SIMPLE_HEAVY,
-        title="mean average precision against A, over the same queries",
+        title="scores against A, over the same queries",
         caption="queries: better / equal / worse; p: paired permutation test",
     )
     for name in ("", "score", ""):

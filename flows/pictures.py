@@ -137,7 +137,9 @@ def draw_map(run: str, *, limit: int, seed: int, workdir: str) -> Drawn:
 
 def _read(network: Network, image: str, image_size: int | None) -> Photograph:
     size = image_size or network.features.image_size
-    return read_photograph(network.model, image, image_size=size)
+    return read_photograph(
+        network.model, image, image_size=size, square=network.features.pad_to_square
+    )
 
 
 def _codebook(network: Network, reference: str, workdir: str) -> Codebook | None:

@@ -129,7 +129,7 @@ class Steps:
 
     def codebook(self, train: Future, model: Future) -> Future | None:
         """Visual words of the model's local descriptors, if it has any, on training images."""
-        if self.config.model.method == "gem":
+        if not self.config.model.has_local:
             return None
         words = self.config.codebook
         features = self.training_features(train, model, words.images)

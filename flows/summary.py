@@ -15,7 +15,8 @@ from retrieval_core.search.images import Answer
 from tasks.description import REUSED
 from tasks.lineage import training_of
 
-HEADLINE = ("map_easy", "map_medium", "map_hard", "map", "map_over_labels", "recall@1")
+HEADLINE = ("map_easy", "map_medium", "map_hard", "map", "map_over_labels")
+RECALL = "recall@"
 
 
 def print_summary(console: Console, result: FlowResult) -> None:
@@ -31,9 +32,13 @@ def scores_table(scores: list[ArtifactRef]) -> Table:
     manifests = [load_manifest(ref.uri) for ref in scores]
     known = {name for manifest in manifests for name in manifest.metrics}
     names = [name for name in HEADLINE if name in known]
-    names += sorted(name for name in known if name.startswith("map@"))
+    names += sorted(name for name in known if name.startswith("map@") or name == "nmi")
+    recalls = [name for name in known if name.startswith(RECALL)]
+    recalls.sort(key=lambda name: int(name.removeprefix(RECALL)))
     if "map_medium" in names:
         names = [name for name in names if name not in ("map", "map_over_labels")]
+        recalls = recalls[:1]
+    names += recalls
     table = Table(box=box.SIMPLE_HEAVY, title="scores, %")
     table.add_column("network")
     table.add_column("descriptor")

@@ -18,6 +18,10 @@ class DatasetError(RetrievalError):
     """A dataset is missing, empty or contradicts itself."""
 
 
+class MissingListError(DatasetError):
+    """The list of a dataset's images is not there; an archive may hold it."""
+
+
 class DownloadError(RetrievalError):
     """A file cannot be had from any mirror; names what was tried and where to put one's own."""
 
@@ -91,6 +95,10 @@ class StorageError(RetrievalError, OSError):
 
 class IndexInputError(RetrievalError):
     """Descriptors or ids that an index cannot take (dtype, dimension, NaN, duplicate ids)."""
+
+
+class ModelInputError(RetrievalError):
+    """Images that a network cannot take; names their size and the network's."""
 
 
 class LossInputError(RetrievalError):

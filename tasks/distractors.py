@@ -41,7 +41,7 @@ def find_distractors(config: PipelineConfig, workdir: str) -> dict[str, list[Art
     if config.distractors is None or isinstance(config.distractors, DatasetConfig):
         return {}
     named = _named(config.distractors, workdir)
-    wanted = ["global"] if config.model.method == "gem" else ["global", "asmk"]
+    wanted = ["global", "asmk"] if config.model.has_local else ["global"]
     return {name: [_of_kind(KINDS[name], named, config)] for name in wanted}
 
 

@@ -1,6 +1,5 @@
 """Stage: every query is searched and its ranking scored."""
 
-from collections.abc import Mapping
 from typing import Any, Literal
 
 from prefect import task
@@ -15,8 +14,10 @@ from retrieval_core.config import (
 )
 from retrieval_core.data.catalogue import Catalogue
 from retrieval_core.data.distractors import first_distractor_id
-from retrieval_core.errors import ConfigError
+from retrieval_core.evaluation.clustering import cluster_information
+from retrieval_core.evaluation.depth import ranking_length
 from retrieval_core.evaluation.report import evaluate_ranking
+from retrieval_core.features.store import FeatureStore
 from retrieval_core.search.processed import QueryProcessing
 from retrieval_core.search.querying import Search
 from retrieval_core.search.ranking import Ranking, join_rankings
@@ -26,9 +27,7 @@ from tasks.lineage import training_of
 from tasks.partitions import PARTS, finish_missing
 from tasks.stage import STAGE_OPTIONS, Outcome, Stage, StageRun, run_stage
 
-VERSION = 2
-# ids and scores, 12 bytes each
-LARGEST_RANKING = 500_000_000
+VERSION = 3
 
 
 @task(
@@ -95,22 +94,28 @@ def evaluate(
         query_ids = [row.image_id for row in catalogue.queries()]
         if distractors:
             require_fitting(index, distractors)
-        _require_room(len(query_ids), searched, config.top_k)
+        database = sum(load_manifest(ref.uri).counts["images"] for ref in searched.values())
         search = Search(
             indexes=tuple(ref.uri for ref in searched.values()),
             offsets=(0, first_distractor_id(catalogue))[: len(searched)],
             features=features.uri,
             asmk=asmk,
             vector=vector,
-            top_k=config.top_k,
+            top_k=ranking_length(catalogue, config, database),
             processing=_processing(postprocessing, neighbours),
         )
         ranking = _rank(context, run, search, query_ids)
         scores = evaluate_ranking(ranking, catalogue, config, seed=seed)
+        if config.nmi and descriptor == "global":
+            scores.metrics["nmi"] = _clusters(catalogue, FeatureStore(features.uri), seed)
         ranking.save(run.directory, "ranking")
         run.directory.write_json("scores.json", scores.to_dict())
         run.directory.remove(PARTS)
-        counts = {"queries": len(query_ids), "queries_left_out": len(scores.excluded_queries)}
+        counts = {
+            "queries": len(query_ids),
+            "queries_left_out": len(scores.excluded_queries),
+            "ranked": ranking.ids.shape[1],
+        }
         return Outcome(counts=counts, metrics=scores.metrics)
 
     state = run_stage(context, stage, build)
@@ -147,13 +152,11 @@ def _processing(
     )
 
 
-def _require_room(queries: int, searched: Mapping[str, ArtifactRef], top_k: int | None) -> None:
-    database = sum(load_manifest(ref.uri).counts["images"] for ref in searched.values())
-    if top_k is None and queries * database > LARGEST_RANKING:
-        raise ConfigError(
-            f"evaluation.top_k: {queries:,} queries against {database:,} images would be ranked "
-            "completely; give the length of a ranking, such as 1000"
-        )
+def _clusters(catalogue: Catalogue, store: FeatureStore, seed: int) -> float:
+    """NMI of the labelled test images; In-shop's queries are clustered with its gallery."""
+    label_of = {row.image_id: row.label for row in catalogue.split("test") if row.label}
+    ids, vectors = store.global_descriptors(list(label_of))
+    return cluster_information(vectors, [label_of[int(i)] for i in ids], seed=seed)
 
 
 def _rank(context: RunContext, run: StageRun, search: Search, query_ids: list[int]) -> Ranking:

@@ -43,6 +43,7 @@ def guard(
         excluded=list(excluded.values()),
         queries_left_out=max(manifest.counts["queries_left_out"] for manifest in scores),
         distractors=max(_distractors(manifest) for manifest in scores),
+        ranked=min(manifest.counts["ranked"] for manifest in scores),
     )
 
 

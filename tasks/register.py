@@ -117,7 +117,7 @@ def _save(
             artifacts={"network": str(bundle)},
             code_paths=[str(Path(retrieval_core.__file__).parent)],
             model_config=config.features.model_dump(mode="json"),
-            signature=_signature(has_local=config.model.method != "gem"),
+            signature=_signature(has_local=config.model.has_local),
             input_example=_example(),
             pip_requirements=[f"{name}=={version(name)}" for name in PACKAGES],
             metadata=_metadata(config, parts),
@@ -148,9 +148,8 @@ def _example() -> pd.DataFrame:
 
 def _metadata(config: PipelineConfig, parts: Mapping[str, ArtifactRef]) -> dict[str, Any]:
     """What the model is and where it comes from, in the file `MLmodel`."""
-    features = config.features.model_dump(
-        mode="json", include={"image_size", "scales", "global_scales", "global_power"}
-    )
+    settings = {"image_size", "pad_to_square", "scales", "global_scales", "global_power"}
+    features = config.features.model_dump(mode="json", include=settings)
     return {
         "config": config.model_dump(mode="json", include=SETTINGS),
         "preprocessing": {

@@ -35,7 +35,7 @@ def train_network(
     seed: int,
 ) -> State[ArtifactRef]:
     """Fine-tune the initial network; metrics of every epoch go to MLflow as they come."""
-    settings = config.model_dump(mode="json", exclude={"dataset", "max_excluded"})
+    settings = config.model_dump(mode="json", exclude={"dataset", "max_excluded", "cache_gb"})
     stage = Stage(
         name="train",
         kind="model",

@@ -11,7 +11,14 @@ from retrieval_core.config.evaluation import EvaluationConfig
 from retrieval_core.config.features import FeaturesConfig
 from retrieval_core.config.index import AsmkConfig, CodebookConfig, VectorConfig
 from retrieval_core.config.loading import dump_config, load_config, parse_config, refine_config
-from retrieval_core.config.model import GlobalConfig, LitConfig, ModelConfig
+from retrieval_core.config.loss import AuxiliaryConfig, LibraryLossConfig, PointToSetConfig
+from retrieval_core.config.model import (
+    CgdConfig,
+    GlobalConfig,
+    InputConfig,
+    LitConfig,
+    ModelConfig,
+)
 from retrieval_core.config.pipeline import PipelineConfig
 from retrieval_core.config.postprocessing import (
     DiffusionConfig,
@@ -23,6 +30,7 @@ from retrieval_core.config.postprocessing import (
 )
 from retrieval_core.config.protocol import ProtocolConfig
 from retrieval_core.config.runtime import RayConfig, RuntimeConfig
+from retrieval_core.config.sampling import AugmentationConfig, SamplingConfig
 from retrieval_core.config.training import (
     LossConfig,
     MiningConfig,
@@ -32,7 +40,10 @@ from retrieval_core.config.training import (
 
 __all__ = [
     "AsmkConfig",
+    "AugmentationConfig",
+    "AuxiliaryConfig",
     "BenchmarkConfig",
+    "CgdConfig",
     "CodebookConfig",
     "Config",
     "DatasetConfig",
@@ -42,6 +53,8 @@ __all__ = [
     "FeaturesConfig",
     "FolderConfig",
     "GlobalConfig",
+    "InputConfig",
+    "LibraryLossConfig",
     "LitConfig",
     "LossConfig",
     "MiningConfig",
@@ -49,12 +62,14 @@ __all__ = [
     "NeighboursConfig",
     "OptimizerConfig",
     "PipelineConfig",
+    "PointToSetConfig",
     "PostprocessingConfig",
     "ProtocolConfig",
     "RayConfig",
     "ReciprocalConfig",
     "RerankingConfig",
     "RuntimeConfig",
+    "SamplingConfig",
     "TrainingConfig",
     "VectorConfig",
     "WhiteningConfig",

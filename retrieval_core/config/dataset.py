@@ -45,7 +45,13 @@ BenchmarkName = Literal[
     "landmarks-v2",
     "landmarks-v2-clean",
     "landmarks-v2-train",
+    "cars196",
+    "stanford-online-products",
+    "cub200-2011",
+    "in-shop",
 ]
+BOXED = ("cars196", "cub200-2011", "in-shop")
+LABELLED = (*BOXED, "stanford-online-products")
 
 
 class BenchmarkConfig(Config):
@@ -68,6 +74,33 @@ class BenchmarkConfig(Config):
         description="val split of sfm120k: HOW's and FIRe's, with its own ground truth, or "
         "cirtorch's, where images of one cluster are right answers of each other",
     )
+    validation_classes: int = Field(
+        0,
+        ge=0,
+        description="training classes of cars196, cub200-2011, in-shop or stanford-online-products "
+        "that become the val split, evenly spread over their list; 2318 is usual of the last",
+    )
+    crop_to_box: bool = Field(
+        False, description="cut every image of cars196, cub200-2011 or in-shop to its box"
+    )
+
+    @model_validator(mode="after")
+    def _classes_need_labels(self) -> "BenchmarkConfig":
+        if self.validation_classes and self.name not in LABELLED:
+            raise ValueError(
+                f"validation_classes: {self.name} is not learned from by classes, as "
+                f"{', '.join(LABELLED)} are"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _crops_need_boxes(self) -> "BenchmarkConfig":
+        if self.crop_to_box and self.name not in BOXED:
+            raise ValueError(
+                f"crop_to_box: the images of {self.name} have no boxes, those of "
+                f"{', '.join(BOXED)} do"
+            )
+        return self
 
 
 class DatasetConfig(Config):

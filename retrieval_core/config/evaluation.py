@@ -6,12 +6,16 @@ from pydantic import Field
 
 from retrieval_core.config.base import Config
 
+Rank = Annotated[int, Field(ge=1)]
+
 
 class EvaluationConfig(Config):
     """Protocol numbers and their uncertainty."""
 
-    kappas: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        (1, 5, 10), min_length=1, description="ranks of precision@k and recall@k"
+    kappas: Annotated[tuple[Rank, ...], Field(min_length=1)] | None = Field(
+        None,
+        description="ranks of precision@k and recall@k; null: those that people report of the "
+        "dataset, such as 1, 2, 4, 8 of cars196, and 1, 5, 10 of most",
     )
     map_at: int | None = Field(
         None,
@@ -23,4 +27,14 @@ class EvaluationConfig(Config):
     confidence: float = Field(
         0.95, gt=0, lt=1, description="share of resamplings inside the interval"
     )
-    top_k: int | None = Field(None, ge=1, description="length of a ranking; null: everything")
+    nmi: bool = Field(
+        False,
+        description="also cluster the global descriptors of the test images, as many clusters as "
+        "labels, and report the normalised mutual information of both",
+    )
+    top_k: int | None = Field(
+        None,
+        ge=1,
+        description="length of a ranking; null: everything or, where that is too much, what every "
+        "score but mAP needs",
+    )

@@ -6,8 +6,13 @@ from pydantic import Field, model_validator
 
 from retrieval_core.config.base import Config
 
-Method = Literal["how", "fire", "gem"]
+Method = Literal["how", "fire", "gem", "cgd", "embedding"]
 Pooling = Literal["mac", "spoc", "gem", "gemmp", "rmac"]
+Combination = Literal[
+    "S", "M", "G", "SM", "MS", "SG", "GS", "MG", "GM", "SMG", "SGM", "MSG", "MGS", "GSM", "GMS"
+]  # fmt: skip
+Fit = Literal["pad", "resize", "refuse"]
+Tokens = Literal["patches", "class"]
 LearnedWhitening = Literal["none", "single_scale", "multi_scale"]
 Positive = Annotated[float, Field(gt=0)]
 
@@ -25,6 +30,7 @@ class GlobalConfig(Config):
 
     pooling: Pooling = Field("gem", description="how a feature map becomes one vector")
     p: float = Field(3.0, gt=0, le=20, description="initial exponent of gem and gemmp")
+    learn_p: bool = Field(True, description="train the exponent of gem and gemmp, or keep p")
     rmac_levels: int = Field(3, ge=1, le=6, description="levels of regions of rmac and regional")
     regional: bool = Field(False, description="pool and whiten regions, then sum")
     local_whitening: bool = Field(False, description="linear layer on every local feature")
@@ -36,25 +42,75 @@ class GlobalConfig(Config):
     )
 
 
+class CgdConfig(Config):
+    """Combination of global descriptors (arXiv 1903.10663)."""
+
+    combination: Combination = Field(
+        "SG",
+        description="branches of the descriptor: S (mean), M (maximum), G (generalised mean); the "
+        "first feeds the auxiliary classification",
+    )
+    p: float = Field(3.0, gt=0, le=20, description="initial exponent of G")
+    learn_p: bool = Field(False, description="train the exponent of G, or keep p")
+
+
+class InputConfig(Config):
+    """The size of the images that the backbone sees."""
+
+    size: int | None = Field(
+        None,
+        ge=32,
+        le=2048,
+        description="side of the square that every image is brought to, pixels; a transformer of "
+        "one size (SwinV2, ViT) is built for it; null: images stay as they are where the backbone "
+        "takes any size, else the side it was pretrained with",
+    )
+    fit: Fit = Field(
+        "pad",
+        description="images of another size: 'pad' shrinks larger ones and surrounds all with the "
+        "mean colour, 'resize' stretches them, 'refuse' is an error",
+    )
+
+
 class ModelConfig(Config):
     """A retrieval network: method, backbone and heads."""
 
-    method: Method = Field("how", description="how and fire give local and global, gem global")
+    method: Method = Field(
+        "how", description="how and fire give local and global descriptors, the others global ones"
+    )
     backbone: str = Field("resnet50", description="name of a torchvision or timm network")
     weights: str = Field(
         "none",
         description="'none' (random), 'efficientnet-lite0' (ImageNet, from the installed package), "
-        "the name of a published checkpoint (`retrieval checkpoints list`), or a path or URL of "
+        "'hub' (what torchvision or timm publish for the backbone, downloaded on first use), the "
+        "name of a published checkpoint (`retrieval checkpoints list`), or a path or URL of "
         "one: a bundle of this project, an official FIRe, HOW or cirtorch file, or ImageNet "
         "weights of the backbone",
     )
     skip_layer: int = Field(0, ge=0, le=4, description="last blocks of the backbone left out")
+    keep_resolution: bool = Field(
+        False,
+        description="leave out the last down-sampling of the backbone, for ResNets that between "
+        "stages 3 and 4, as CGD does: twice as many cells a side",
+    )
+    tokens: Tokens = Field(
+        "patches", description="what of a ViT is pooled: its patches, or its class token alone"
+    )
+    input: InputConfig = Field(InputConfig())
     dim: int | None = Field(
-        128, ge=2, description="dimensions after whitening; null keeps the backbone's"
+        128,
+        ge=2,
+        description="dimensions after whitening or projection, of all branches of cgd together; "
+        "null: as many as the backbone has channels, and no projection in embedding",
     )
     smoothing: int = Field(3, ge=0, le=9, description="window of HOW's average smoothing; 0 is off")
     lit: LitConfig = Field(LitConfig(), description="used when method is fire")
-    pooled: GlobalConfig = Field(GlobalConfig(), description="used when method is gem")
+    pooled: GlobalConfig = Field(
+        GlobalConfig(),
+        description="used when method is gem; embedding uses its pooling, without the whitening "
+        "of local features and of the descriptor",
+    )
+    cgd: CgdConfig = Field(CgdConfig(), description="used when method is cgd")
     mean: tuple[float, float, float] = Field(
         (0.485, 0.456, 0.406), description="subtracted from RGB in [0, 1]"
     )
@@ -67,3 +123,8 @@ class ModelConfig(Config):
         if self.pooled.learned_whitening != "none" and self.weights == "none":
             raise ValueError("pooled.learned_whitening needs the weights of a cirtorch checkpoint")
         return self
+
+    @property
+    def has_local(self) -> bool:
+        """Whether the method has local descriptors beside the global one."""
+        return self.method in ("how", "fire")

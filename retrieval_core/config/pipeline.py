@@ -66,6 +66,11 @@ class PipelineConfig(Config):
                 f"training.loss.kind 'super_feature' needs model.method 'fire', not "
                 f"'{self.model.method}'"
             )
+        if self.training.loss.auxiliary.weight and self.model.method != "cgd":
+            raise ValueError(
+                "training.loss.auxiliary.weight above 0 needs model.method 'cgd', not "
+                f"'{self.model.method}'"
+            )
         return self
 
     @model_validator(mode="after")

@@ -10,9 +10,11 @@ from retrieval_core.evaluation.precision_recall import interpolated_precision, p
 from retrieval_core.evaluation.recall import (
     CutAveragePrecision,
     Recall,
+    RPrecision,
     label_ground_truth,
     mean_average_precision_at_k,
     mean_average_precision_at_r,
+    r_precision,
     recall_at_k,
 )
 from retrieval_core.evaluation.report import Scores, evaluate_ranking
@@ -22,6 +24,7 @@ __all__ = [
     "AveragePrecision",
     "CutAveragePrecision",
     "Difference",
+    "RPrecision",
     "Recall",
     "Scores",
     "bootstrap_difference",
@@ -33,6 +36,7 @@ __all__ = [
     "mean_average_precision_at_k",
     "mean_average_precision_at_r",
     "precision_recall",
+    "r_precision",
     "recall_at_k",
     "revisited_scores",
 ]

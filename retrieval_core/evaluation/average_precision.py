@@ -47,7 +47,11 @@ def mean_average_precision(
     Raises:
         RankingError: shapes or numbers of queries do not fit.
     """
-    relevance = judge(ranks, ground_truth)
+    return precision_scores(judge(ranks, ground_truth), kappas)
+
+
+def precision_scores(relevance: Relevance, kappas: Sequence[int]) -> AveragePrecision:
+    """`mean_average_precision` of rankings that were judged."""
     scored = relevance.positives > 0
     precisions = _precisions(relevance, np.asarray(kappas, np.int64).reshape(-1))
     average = np.where(scored, _trapezoids(relevance), np.nan)

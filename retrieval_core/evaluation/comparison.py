@@ -26,12 +26,13 @@ TIE = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class PairedScores:
-    """Average precision of the queries that two rankings have in common, in one setup.
+    """Scores of the queries that two rankings have in common, by one measure.
 
     Attributes:
-        setup: "easy", "medium", "hard", or "all" under the old protocol.
+        setup: "easy", "medium", "hard", or "all" under the old protocol, of average precision; or
+            another metric of queries, such as "recall@1".
         query_ids: (Q,) int64 queries with right answers that both have, ascending.
-        before: (Q,) average precision in the first run, in [0, 1].
+        before: (Q,) score in the first run, in [0, 1].
         after: (Q,) in the other run.
         left_out: queries with right answers that only one of them has.
         intervals: bootstrap interval of the mean of `before` and of `after`.
@@ -53,16 +54,21 @@ class PairedScores:
     @property
     def metric(self) -> str:
         """Name of the mean, such as "map_hard"."""
-        return "map" if self.setup == ALL else f"map_{self.setup}"
+        return metric_of(self.setup)
+
+    @property
+    def of_precisions(self) -> bool:
+        """Whether the scores are average precisions."""
+        return self.setup in (*SETUPS, ALL)
 
     @property
     def means(self) -> tuple[float, float]:
-        """Mean average precision before and after."""
+        """Means before and after."""
         return float(self.before.mean()), float(self.after.mean())
 
     @property
     def changes(self) -> Float64:
-        """(Q,) change of each query's average precision, exactly 0 where it is rounding."""
+        """(Q,) change of each query's score, exactly 0 where it is rounding."""
         changes = self.after - self.before
         return np.where(np.abs(changes) <= TIE, 0.0, changes)
 
@@ -94,10 +100,17 @@ class PairedScores:
         return [int(self.query_ids[i]) for i in order[:count] if changes[i] > 0]
 
 
+def metric_of(setup: str) -> str:
+    """Name of the mean of a setup's average precisions, such as "map_hard", or of a metric."""
+    if setup == ALL:
+        return "map"
+    return f"map_{setup}" if setup in SETUPS else setup
+
+
 def compare_scores(
     before: Scores, after: Scores, *, confidence: float = 0.95, seed: int = 0
 ) -> list[PairedScores]:
-    """Pair two rankings of one dataset, per setup in which they share a scored query.
+    """Pair two rankings of one dataset, per setup and metric in which they share a scored query.
 
     Args:
         before: of the run that the other is measured against.
@@ -115,6 +128,7 @@ def compare_scores(
             f"{', '.join(new)}"
         )
     setups = [setup for setup in (*SETUPS, ALL) if setup in old]
+    setups += [metric for metric in before.query_scores if metric in after.query_scores]
     pairs = [_pair(before, after, setup, confidence, seed) for setup in setups]
     if not (found := [pair for pair in pairs if pair is not None]):
         raise RankingError("the runs have no scored query in common")
@@ -152,5 +166,5 @@ def _pair(
 
 
 def _known(scores: Scores, setup: str) -> dict[int, float]:
-    pairs = zip(scores.query_ids, scores.average_precisions[setup], strict=True)
+    pairs = zip(scores.query_ids, scores.by_query[setup], strict=True)
     return {query: value for query, value in pairs if value is not None}

@@ -38,6 +38,7 @@ def protocol_remarks(
     excluded: Sequence[Mapping[str, Any]] = (),
     queries_left_out: int = 0,
     distractors: int = 0,
+    ranked: int | None = None,
 ) -> list[Remark]:
     """All that a reader of the scores should know, warnings first.
 
@@ -48,6 +49,7 @@ def protocol_remarks(
         excluded: test images that could not be used: image_id, path and reason.
         queries_left_out: queries without right answers.
         distractors: images added to the database of the dataset.
+        ranked: length of the rankings; None where they are complete.
     """
     remarks = [
         *_crops(catalogue),
@@ -55,7 +57,7 @@ def protocol_remarks(
         *(_shared_images(overlap) if overlap else []),
         *_exclusions(catalogue, excluded),
         *_ratio_test(config),
-        *_truncation(config, len(catalogue.database()) + distractors),
+        *_truncation(config, ranked, len(catalogue.database()) + distractors),
         *_distractors(catalogue, distractors),
         *_left_out(queries_left_out, len(catalogue.truth)),
     ]
@@ -151,8 +153,8 @@ def _ratio_test(config: PipelineConfig) -> list[Remark]:
     return remarks
 
 
-def _truncation(config: PipelineConfig, database: int) -> list[Remark]:
-    length = config.evaluation.top_k
+def _truncation(config: PipelineConfig, ranked: int | None, database: int) -> list[Remark]:
+    length = config.evaluation.top_k or ranked
     if length is None or length >= database:
         return []
     text = (

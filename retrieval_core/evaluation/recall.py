@@ -1,4 +1,4 @@
-"""Scores of metric learning and recognition: Recall@k, MAP@R and mAP@k."""
+"""Scores of metric learning and recognition: Recall@k, R-precision, MAP@R and mAP@k."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -23,6 +23,19 @@ class Recall:
 
     recall_at: Float64
     hits: Float64
+
+
+@dataclass(frozen=True, eq=False)
+class RPrecision:
+    """R-precision, in [0, 1].
+
+    Attributes:
+        mean: over queries with right answers; NaN without any.
+        precisions: (Q,) float64, NaN for a query without right answers.
+    """
+
+    mean: float
+    precisions: Float64
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +65,11 @@ def recall_at_k(
     Raises:
         RankingError: shapes or numbers of queries do not fit.
     """
-    relevance = judge(ranks, ground_truth)
+    return recall_scores(judge(ranks, ground_truth), kappas)
+
+
+def recall_scores(relevance: Relevance, kappas: Sequence[int]) -> Recall:
+    """`recall_at_k` of rankings that were judged."""
     first = np.full(len(relevance.positives), np.iinfo(np.int64).max)
     np.minimum.at(first, relevance.query, relevance.rank)
     hits = (first[:, None] < np.asarray(kappas, np.int64).reshape(-1)).astype(np.float64)
@@ -60,6 +77,32 @@ def recall_at_k(
     hits[~scored] = np.nan
     mean = hits[scored].mean(axis=0) if scored.any() else np.full(hits.shape[1], np.nan)
     return Recall(mean, hits)
+
+
+def r_precision(ranks: npt.ArrayLike, ground_truth: GroundTruth) -> RPrecision:
+    """Share of right answers among the first R (arXiv 2003.08505).
+
+    R is a query's number of right answers.
+
+    Args:
+        ranks: (Q, N) whole numbers, image ids best first; -1 stands for no image.
+        ground_truth: as `recall_at_k`.
+
+    Raises:
+        RankingError: shapes or numbers of queries do not fit.
+    """
+    return r_precision_scores(judge(ranks, ground_truth))
+
+
+def r_precision_scores(relevance: Relevance) -> RPrecision:
+    """`r_precision` of rankings that were judged."""
+    positives = relevance.positives
+    within = relevance.query[relevance.rank < positives[relevance.query]]
+    hits = np.bincount(within, minlength=len(positives))
+    scored = positives > 0
+    precisions = np.where(scored, hits / np.maximum(positives, 1), np.nan)
+    mean = float(precisions[scored].mean()) if scored.any() else float("nan")
+    return RPrecision(mean, precisions)
 
 
 def mean_average_precision_at_k(
@@ -77,8 +120,7 @@ def mean_average_precision_at_k(
     Raises:
         RankingError: shapes or numbers of queries do not fit.
     """
-    relevance = judge(ranks, ground_truth)
-    return _cut(relevance, np.full_like(relevance.positives, k))
+    return cut_precision_scores(judge(ranks, ground_truth), k)
 
 
 def mean_average_precision_at_r(
@@ -95,8 +137,7 @@ def mean_average_precision_at_r(
     Raises:
         RankingError: shapes or numbers of queries do not fit.
     """
-    relevance = judge(ranks, ground_truth)
-    return _cut(relevance, relevance.positives)
+    return cut_precision_scores(judge(ranks, ground_truth), None)
 
 
 def label_ground_truth(
@@ -123,13 +164,14 @@ def label_ground_truth(
     return truth
 
 
-def _cut(relevance: Relevance, last: npt.NDArray[np.int64]) -> CutAveragePrecision:
-    """Average precision of the first `last` (Q,) ranks, whose best value is 1."""
-    counted = relevance.rank < last[relevance.query]
+def cut_precision_scores(relevance: Relevance, last: int | None) -> CutAveragePrecision:
+    """mAP@k of rankings that were judged, k being the last rank, or MAP@R where that is None."""
+    ends = relevance.positives if last is None else np.full_like(relevance.positives, last)
+    counted = relevance.rank < ends[relevance.query]
     precisions = np.where(counted, (relevance.number + 1) / (relevance.rank + 1), 0.0)
     sums = np.bincount(relevance.query, precisions, len(relevance.positives))
     scored = relevance.positives > 0
-    possible = np.minimum(relevance.positives, last)
+    possible = np.minimum(relevance.positives, ends)
     average = np.where(scored, sums / np.maximum(possible, 1), np.nan)
     mean = float(average[scored].mean()) if scored.any() else float("nan")
     return CutAveragePrecision(mean, average)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,15 @@ import numpy.typing as npt
 from retrieval_core.config import EvaluationConfig
 from retrieval_core.data.catalogue import Catalogue
 from retrieval_core.errors import RankingError
-from retrieval_core.evaluation.average_precision import AveragePrecision, mean_average_precision
+from retrieval_core.evaluation.average_precision import AveragePrecision, precision_scores
 from retrieval_core.evaluation.bootstrap import bootstrap_interval
-from retrieval_core.evaluation.recall import mean_average_precision_at_k, recall_at_k
+from retrieval_core.evaluation.depth import kappas
+from retrieval_core.evaluation.recall import (
+    cut_precision_scores,
+    r_precision_scores,
+    recall_scores,
+)
+from retrieval_core.evaluation.relevance import judge
 from retrieval_core.evaluation.revisited import SETUPS, setup_truth
 from retrieval_core.search.ranking import Ranking
 
@@ -32,12 +38,18 @@ class Scores:
         metrics: "map" (of the setup medium under the revisited protocol), "map_over_labels",
             "recall@k", "map@k" where it is asked for, and, under the old protocol,
             "precision@k"; under the revisited one "map_easy", "precision@k_easy" and so on for
-            medium and hard. A setup in which no query has right answers is left out.
+            medium and hard. A setup in which no query has right answers is left out. Where easy
+            and hard answers are not told apart, there are "precision@r" (R-precision) and "map@r",
+            too; "nmi" where it is asked for.
         intervals: bootstrap interval over queries of the metrics that are means over queries.
         average_precisions: per setup ("easy", "medium", "hard"; "all" under the old protocol)
             and query, None for a query without right answers.
         query_ids: image ids of the queries.
         excluded_queries: those without any right answer, left out of every mean.
+        query_scores: per metric and query, what "recall@k", "map@k", "precision@r" and "map@r" are
+            means of; only where easy and hard answers are not told apart.
+        by_label: per label of the queries, "queries", their number, and the means over them of
+            "map" and of the metrics in `query_scores`.
     """
 
     metrics: dict[str, float]
@@ -45,6 +57,13 @@ class Scores:
     average_precisions: dict[str, list[float | None]]
     query_ids: list[int]
     excluded_queries: list[int]
+    query_scores: dict[str, list[float | None]] = field(default_factory=dict)
+    by_label: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    @property
+    def by_query(self) -> dict[str, list[float | None]]:
+        """`average_precisions` and `query_scores`, by setup or metric."""
+        return {**self.average_precisions, **self.query_scores}
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
@@ -82,10 +101,12 @@ def evaluate_ranking(
         raise RankingError(f"{catalogue.name}: no query has a right answer in the database")
     values = {"map": main.average_precisions, **others}
     for setup, scores in setups.items():
-        values |= _per_query(scores, "" if setup == ALL else f"_{setup}", config.kappas)
+        suffix = "" if setup == ALL else f"_{setup}"
+        values |= _per_query(scores, suffix, kappas(catalogue, config))
     values = {name: v for name, v in values.items() if not np.isnan(v).all()}
     metrics = {name: float(np.nanmean(v)) for name, v in values.items()}
-    metrics["map_over_labels"] = _map_over_labels(main.average_precisions, catalogue)
+    by_label = _by_label({"map": main.average_precisions, **others}, catalogue)
+    metrics["map_over_labels"] = float(np.mean([label["map"] for label in by_label.values()]))
     return Scores(
         metrics=metrics,
         intervals=_intervals(values, config, seed),
@@ -94,6 +115,10 @@ def evaluate_ranking(
         },
         query_ids=query_ids.tolist(),
         excluded_queries=query_ids[main.excluded].tolist(),
+        query_scores={}
+        if catalogue.revisited
+        else {name: _nullable(scores) for name, scores in others.items()},
+        by_label=by_label,
     )
 
 
@@ -122,31 +147,39 @@ def truth_by_setup(catalogue: Catalogue) -> dict[str, list[dict[str, npt.NDArray
 def _score(
     ranks: npt.NDArray[np.int64], catalogue: Catalogue, config: EvaluationConfig
 ) -> tuple[dict[str, AveragePrecision], dict[str, Float64]]:
-    """Scores of each setup, and recall@k and mAP@k per query in the main one."""
-    truth, kappas = truth_by_setup(catalogue), config.kappas
-    setups = {name: mean_average_precision(ranks, t, kappas) for name, t in truth.items()}
-    main = truth[MAIN if catalogue.revisited else ALL]
-    recall = recall_at_k(ranks, main, kappas)
-    others = {f"recall@{k}": recall.hits[:, i] for i, k in enumerate(kappas)}
+    """Scores of each setup, and those of recognition per query in the main one."""
+    at = kappas(catalogue, config)
+    judged = {name: judge(ranks, truth) for name, truth in truth_by_setup(catalogue).items()}
+    setups = {name: precision_scores(relevance, at) for name, relevance in judged.items()}
+    main = judged[MAIN if catalogue.revisited else ALL]
+    recall = recall_scores(main, at)
+    others = {f"recall@{k}": recall.hits[:, i] for i, k in enumerate(at)}
     if config.map_at is not None:
-        cut = mean_average_precision_at_k(ranks, main, config.map_at)
+        cut = cut_precision_scores(main, config.map_at)
         others[f"map@{config.map_at}"] = cut.average_precisions
+    if not catalogue.revisited:
+        others["map@r"] = cut_precision_scores(main, None).average_precisions
+        others["precision@r"] = r_precision_scores(main).precisions
     return setups, others
 
 
-def _per_query(scores: AveragePrecision, suffix: str, kappas: Sequence[int]) -> dict[str, Float64]:
-    precisions = {f"precision@{k}{suffix}": scores.precisions[:, i] for i, k in enumerate(kappas)}
+def _per_query(scores: AveragePrecision, suffix: str, at: Sequence[int]) -> dict[str, Float64]:
+    precisions = {f"precision@{k}{suffix}": scores.precisions[:, i] for i, k in enumerate(at)}
     return {f"map{suffix}": scores.average_precisions, **precisions}
 
 
-def _map_over_labels(average_precisions: Float64, catalogue: Catalogue) -> float:
-    """Mean over labels of the mean over a label's queries: big landmarks count like small ones."""
+def _by_label(values: dict[str, Float64], catalogue: Catalogue) -> dict[str, dict[str, float]]:
+    """Means over the queries of each label that have right answers, labels in their order."""
     label_of = {row.image_id: row.label for row in catalogue.rows}
-    by_label: dict[str, list[float]] = {}
-    for truth, value in zip(catalogue.truth, average_precisions, strict=True):
-        if not math.isnan(value):
-            by_label.setdefault(label_of[truth.query], []).append(float(value))
-    return float(np.mean([np.mean(values) for values in by_label.values()]))
+    members: dict[str, list[int]] = {}
+    for number, truth in enumerate(catalogue.truth):
+        if not math.isnan(values["map"][number]):
+            members.setdefault(label_of[truth.query], []).append(number)
+    means = {
+        label: {name: float(scores[found].mean()) for name, scores in values.items()}
+        for label, found in sorted(members.items())
+    }
+    return {label: {"queries": len(members[label]), **found} for label, found in means.items()}
 
 
 def _intervals(

@@ -11,7 +11,7 @@ from typing import TypeVar
 from PIL.Image import Image
 
 from retrieval_core.data.catalogue import ImageRow
-from retrieval_core.data.images import load_image
+from retrieval_core.data.images import Colour, load_image
 from retrieval_core.errors import ImageError
 
 T = TypeVar("T")
@@ -27,13 +27,19 @@ class Decoded:
 
 
 def decode_ahead(
-    rows: Sequence[ImageRow], *, image_size: int, threads: int, ahead: int
+    rows: Sequence[ImageRow],
+    *,
+    image_size: int,
+    bars: Colour | None = None,
+    threads: int,
+    ahead: int,
 ) -> Iterator[Decoded]:
     """Images in the order of their rows, decoded by a thread pool while the caller works.
 
     Args:
         rows: images to read; a query box is cropped.
         image_size: longest side of the uncropped image, pixels.
+        bars: makes squares of them, as in `load_image`.
         threads: size of the pool, >= 1.
         ahead: most images that are decoded and not yet taken, >= 1; bounds the memory.
     """
@@ -41,7 +47,7 @@ def decode_ahead(
     pending: deque[Future[Decoded]] = deque()
     try:
         for row in rows:
-            pending.append(pool.submit(_decode, row, image_size))
+            pending.append(pool.submit(_decode, row, image_size, bars))
             if len(pending) > ahead:
                 yield pending.popleft().result()
         while pending:
@@ -72,11 +78,11 @@ def batches_by(
         yield from in_windows(group, batch_size)
 
 
-def _decode(row: ImageRow, image_size: int) -> Decoded:
+def _decode(row: ImageRow, image_size: int, bars: Colour | None) -> Decoded:
     started = time.perf_counter()
     image: Image | ImageError
     try:
-        image = load_image(row.path, image_size=image_size, box=row.box)
+        image = load_image(row.path, image_size=image_size, box=row.box, bars=bars)
     except ImageError as error:
         image = error
     return Decoded(row, image, time.perf_counter() - started)

@@ -14,7 +14,7 @@ from torch import Tensor
 from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.config import FeaturesConfig
 from retrieval_core.data.catalogue import ImageRow
-from retrieval_core.data.images import to_tensor
+from retrieval_core.data.images import mean_colour, to_tensor
 from retrieval_core.errors import ImageError
 from retrieval_core.features.batches import Decoded, batches_by, decode_ahead, in_windows
 from retrieval_core.features.shards import Shard, ShardReport, report_name
@@ -86,6 +86,7 @@ class _Extraction:
     def __init__(self, model: RetrievalModel, config: FeaturesConfig) -> None:
         self._model = model
         self._config = config
+        self._bars = mean_colour(model.config.mean) if config.pad_to_square else None
         self.images = 0
         self.local_descriptors = 0
         self.excluded: list[dict[str, Any]] = []
@@ -96,7 +97,11 @@ class _Extraction:
         size = WINDOW_BATCHES * self._config.batch_size
         windows = in_windows(
             decode_ahead(
-                shard.rows, image_size=self._config.image_size, threads=threads, ahead=size
+                shard.rows,
+                image_size=self._config.image_size,
+                bars=self._bars,
+                threads=threads,
+                ahead=size,
             ),
             size,
         )

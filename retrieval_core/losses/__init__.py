@@ -5,9 +5,19 @@ from typing import Protocol
 
 from torch import Tensor
 
+from retrieval_core.losses.base import LabelledLoss
+from retrieval_core.losses.batch_hard import BatchHardTripletLoss
+from retrieval_core.losses.classification import ClassificationLoss
 from retrieval_core.losses.contrastive import ContrastiveLoss
 from retrieval_core.losses.decorrelation import AttentionDecorrelationLoss
+from retrieval_core.losses.labelled import (
+    LABELLED_LOSSES,
+    build_classification_loss,
+    build_labelled_loss,
+)
+from retrieval_core.losses.point_to_set import HardAwarePointToSetLoss
 from retrieval_core.losses.super_feature import SuperFeatureLoss, match_super_features
+from retrieval_core.losses.triplet_margin import TripletMarginLoss
 from retrieval_core.losses.tuple_triplet import TupleTripletLoss
 
 
@@ -28,11 +38,19 @@ TUPLE_LOSSES: dict[str, Callable[[float], TupleLoss]] = {
 """Per `LossConfig.kind`, the loss on global descriptors for a margin; a new one is an entry."""
 
 __all__ = [
+    "LABELLED_LOSSES",
     "TUPLE_LOSSES",
     "AttentionDecorrelationLoss",
+    "BatchHardTripletLoss",
+    "ClassificationLoss",
     "ContrastiveLoss",
+    "HardAwarePointToSetLoss",
+    "LabelledLoss",
     "SuperFeatureLoss",
+    "TripletMarginLoss",
     "TupleLoss",
     "TupleTripletLoss",
+    "build_classification_loss",
+    "build_labelled_loss",
     "match_super_features",
 ]

@@ -47,7 +47,7 @@ def require_method(config: ModelConfig, method: str, source: str) -> None:
 
 def _facts(config: ModelConfig) -> dict[str, Any]:
     """Settings that a checkpoint depends on, by their place below `model`."""
-    names = ["backbone", "skip_layer", "mean", "std"]
+    names = ["backbone", "skip_layer", "keep_resolution", "tokens", "mean", "std"]
     if config.method != "gem" or config.pooled.whitening:
         names.append("dim")
     if config.method == "how":
@@ -55,6 +55,10 @@ def _facts(config: ModelConfig) -> dict[str, Any]:
     facts = {name: getattr(config, name) for name in names}
     if config.method == "fire":
         facts |= {f"lit.{name}": value for name, value in config.lit.model_dump().items()}
+    if config.method == "cgd":
+        facts["cgd.combination"] = config.cgd.combination
+    if config.method == "embedding":
+        facts |= {f"pooled.{name}": getattr(config.pooled, name) for name in _POOLED[:2]}
     if config.method == "gem":
         facts |= {f"pooled.{name}": getattr(config.pooled, name) for name in _POOLED}
     return facts

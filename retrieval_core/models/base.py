@@ -5,9 +5,15 @@ from dataclasses import dataclass
 from typing import Self
 
 import torch
+from timm.layers.drop import DropPath
 from torch import Tensor, nn
+from torchvision.ops import StochasticDepth
 
 from retrieval_core.config import ModelConfig
+from retrieval_core.models.backbones import feature_map
+from retrieval_core.models.inputs import fit_images
+
+_STILL = (nn.modules.batchnorm._BatchNorm, nn.Dropout, DropPath, StochasticDepth)
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,8 @@ class RetrievalModel(nn.Module):
         local_dim: d, dimensions of a local descriptor; None where the method has none.
         smallest_side: pixels of the narrowest image that `features` takes; narrower ones are
             enlarged for it.
+        input_size: side of the square that every image is brought to, pixels; None: images stay
+            as they are.
         needs_whitening: whether a whitening layer still waits for `initialise_whitening`.
     """
 
@@ -48,7 +56,29 @@ class RetrievalModel(nn.Module):
     global_dim: int
     local_dim: int | None
     smallest_side: int = 1
+    input_size: int | None = None
     needs_whitening: bool = False
+
+    def feature_maps(self, images: Tensor) -> Tensor:
+        """What `features` makes of images, once they have a size that it takes.
+
+        Where `input_size` is set, an image that a scale has made smaller lies amid more of the
+        mean colour (fit "pad") or is only less sharp ("resize"), and one that a scale has made
+        larger than the square is shrunk to it again.
+
+        Args:
+            images: (B, 3, H, W) float32, normalised.
+
+        Returns:
+            (B, C, H', W') float32.
+
+        Raises:
+            ModelInputError: the network takes images of one size, and the configuration says that
+                others are refused.
+        """
+        if self.input_size is not None:
+            images = fit_images(images, self.input_size, self.config.input.fit)
+        return feature_map(self.features, images, self.smallest_side)
 
     def forward(self, images: Tensor) -> Tensor:
         """Global descriptors to train on.
@@ -120,10 +150,13 @@ class RetrievalModel(nn.Module):
         raise TypeError(f"{type(self).__name__} has no whitening")
 
     def train(self, mode: bool = True) -> Self:
-        """Training mode, but batch-norm keeps its statistics, as all recipes here do."""
+        """Training mode, but batch-norm keeps its statistics and no unit or block is dropped.
+
+        All recipes here do so, and an image gives the same in every pass.
+        """
         super().train(mode)
         for module in self.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            if isinstance(module, _STILL):
                 module.eval()
         return self
 

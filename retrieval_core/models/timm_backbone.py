@@ -1,5 +1,6 @@
 """Any network of timm that has feature maps."""
 
+import sys
 from typing import Any, Literal
 
 import timm
@@ -8,28 +9,33 @@ from timm.layers.patch_embed import PatchEmbed
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from retrieval_core.config import ModelConfig
 from retrieval_core.errors import ConfigError
+from retrieval_core.models.sized import SizedBackbone
 
-Output = Literal["map", "levels", "tokens"]
+Output = Literal["map", "levels", "patches", "class"]
 
 
-class TimmBackbone(nn.Module):
+class TimmBackbone(SizedBackbone):
     """The last feature map of a timm network, channels first.
 
     Args:
         network: the timm network.
-        output: what it returns: a map, a list of one map (a level of reduction), or tokens, which
-            timm itself arranges to a map.
+        output: what of it: its map, the one map of a list (a level of reduction), its patches as
+            a map, or its class token as a map of one cell.
+        side: pixels of a side of the only images that the network takes; None if it takes any.
     """
 
-    def __init__(self, network: nn.Module, output: Output) -> None:
+    def __init__(self, network: nn.Module, output: Output, side: int | None) -> None:
         super().__init__()
         self.network = network
         self.output = output
-        is_last = output != "tokens" and getattr(network, "output_fmt", "NCHW") == "NHWC"
+        self.side = side
+        is_map = output in ("map", "levels")
+        is_last = is_map and getattr(network, "output_fmt", "NCHW") == "NHWC"
         self.order = (0, 3, 1, 2) if is_last else (0, 1, 2, 3)
         patches = (m.patch_size for m in network.modules() if isinstance(m, PatchEmbed))
-        self.patch: tuple[int, int] = next(patches, (1, 1))
+        self.patch: tuple[int, int] = (1, 1) if side else next(patches, (1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) images to (B, C, H', W') feature maps."""
@@ -38,7 +44,7 @@ class TimmBackbone(nn.Module):
         # whole patches only: a photograph's sides are rarely multiples of them
         (height, width), (down, across) = images.shape[2:], self.patch
         images = F.pad(images, (0, -width % across, 0, -height % down))
-        if self.output == "tokens":
+        if self.output == "patches":
             (maps,) = network.forward_intermediates(
                 images, indices=1, norm=True, output_fmt="NCHW", intermediates_only=True
             )
@@ -46,68 +52,105 @@ class TimmBackbone(nn.Module):
             (maps,) = network(images)
         else:
             maps = network.forward_features(images)
+        if self.output == "class":
+            return maps[:, 0, :, None, None]
         return maps.permute(self.order)
 
+    def own_form(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """As timm converts them when it loads them itself; see the base for arguments."""
+        module = sys.modules[type(self.network).__module__]
+        convert = getattr(module, "checkpoint_filter_fn", None)
+        if convert is None:
+            return tensors
+        try:
+            return dict(convert(dict(tensors), self.network))
+        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError):
+            return tensors  # they are of another network, which the caller will tell
 
-def timm_backbone(name: str, skip_layer: int) -> tuple[TimmBackbone, int]:
+
+def timm_backbone(config: ModelConfig) -> TimmBackbone:
     """A randomly initialised timm network without its classifier.
 
     Args:
-        name: of a timm network.
-        skip_layer: last levels of reduction left out; 0 keeps everything up to the pooling.
-
-    Returns:
-        The network, (B, 3, H, W) -> (B, C, H', W'), and C.
+        config: its `backbone`, `skip_layer` (last levels of reduction left out; 0 keeps everything
+            up to the pooling), `tokens` and `input.size`.
 
     Raises:
-        ConfigError: the network has no feature maps or no more than `skip_layer` levels.
+        ConfigError: the network has no feature maps, no more than `skip_layer` levels, or no class
+            token, or it cannot be built for that size.
     """
+    name, skipped, size = config.backbone, config.skip_layer, config.input.size
+    is_class = config.tokens == "class"
+    if is_class and skipped:
+        raise ConfigError(f"model.tokens: class comes from the last block, skip_layer is {skipped}")
     try:
-        if skip_layer:
-            backbone = TimmBackbone(_levels(name, skip_layer), "levels")
+        if skipped:
+            network, side = _levels(name, skipped, size)
+            backbone = TimmBackbone(network, "levels", side)
         else:
-            network = _create(name, num_classes=0)
-            backbone = TimmBackbone(network, _output(name, network))
+            network, side = _create(name, size, num_classes=0)
+            output = _class_token(name, network) if is_class else _output(name, network, side)
+            backbone = TimmBackbone(network, output, side)
         with torch.no_grad():
-            output = backbone.eval()(_example(name))
-    except (AttributeError, RuntimeError, TypeError, ValueError) as error:
-        raise ConfigError(f"model.backbone: {name} gives no feature maps: {error}") from error
-    return backbone, int(output.shape[1])
+            backbone.eval()(_example(name, side))
+    except (AssertionError, AttributeError, RuntimeError, TypeError, ValueError) as error:
+        at = f" of images of {size} pixels" if size else ""
+        raise ConfigError(f"model.backbone: {name} gives no feature maps{at}: {error}") from error
+    return backbone
 
 
-def _levels(name: str, skip_layer: int) -> Any:
+def _levels(name: str, skip_layer: int, size: int | None) -> tuple[Any, int | None]:
     """The network up to one level of reduction; what lies behind is removed where timm can."""
-    depth = len(_create(name, features_only=True).feature_info)
+    depth = len(_create(name, size, features_only=True)[0].feature_info)
     if skip_layer >= depth:
         raise ConfigError(f"model.skip_layer: {name} has {depth} levels, not {skip_layer} to drop")
     wanted = {"features_only": True, "out_indices": (depth - 1 - skip_layer,)}
-    network = _create(name, **wanted)
+    network, side = _create(name, size, **wanted)
     if type(network).__name__ == "EfficientNetFeatures":
         # This class runs the blocks behind the wanted level, too; the getter cuts them off.
-        network = _create(name, feature_cls="getter", **wanted)
-    return network
+        return _create(name, size, feature_cls="getter", **wanted)
+    return network, side
 
 
-def _output(name: str, network: Any) -> Output:
+def _output(name: str, network: Any, side: int | None) -> Output:
     with torch.no_grad():
-        return "tokens" if network.eval().forward_features(_example(name)).ndim == 3 else "map"
+        found = network.eval().forward_features(_example(name, side))
+    return "patches" if found.ndim == 3 else "map"
 
 
-def _create(name: str, **options: Any) -> Any:
-    """The network, told to take images of any size where it would insist on one."""
+def _class_token(name: str, network: Any) -> Output:
+    if getattr(network, "cls_token", None) is None:
+        raise ConfigError(f"model.tokens: {name} has no class token")
+    return "class"
+
+
+def _create(name: str, size: int | None, **options: Any) -> tuple[Any, int | None]:
+    """The network, and the side of the only images that it takes.
+
+    One that would insist on a size is told to take any, or to take the wanted one.
+    """
     create: Any = timm.create_model
-    if _pretrained_config(name).fixed_input_size:
-        for flexible in ({"dynamic_img_size": True}, {"strict_img_size": False}):
-            try:
-                return create(name, **flexible, **options)
-            except TypeError:
-                continue
-    return create(name, **options)
+    pretrained = _pretrained_config(name)
+    if not pretrained.fixed_input_size:
+        return create(name, **options), None
+    flexible = ({"dynamic_img_size": True}, {"strict_img_size": False})
+    choices: tuple[dict[str, Any], ...] = ({"img_size": size},) if size else flexible
+    for choice in choices:
+        try:
+            return create(name, **choice, **options), size
+        except TypeError:
+            continue
+    side = int(pretrained.input_size[1])
+    if size not in (None, side):
+        raise ConfigError(f"model.input.size: {name} takes images of {side} pixels, not {size}")
+    return create(name, **options), side
 
 
-def _example(name: str) -> Tensor:
-    config = _pretrained_config(name)
-    return torch.zeros(1, *(config.input_size if config.fixed_input_size else (3, 64, 64)))
+def _example(name: str, side: int | None) -> Tensor:
+    pretrained = _pretrained_config(name)
+    if side:
+        return torch.zeros(1, 3, side, side)
+    return torch.zeros(1, *(pretrained.input_size if pretrained.fixed_input_size else (3, 64, 64)))
 
 
 def _pretrained_config(name: str) -> Any:

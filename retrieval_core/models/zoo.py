@@ -25,8 +25,8 @@ from retrieval_core.models.checkpoints import read_checkpoint
 SOURCES = "RETRIEVAL_CHECKPOINTS"
 """Environment variable: a YAML file of own mirrors and digests, in the form of checkpoints.yaml."""
 
-FILE_SUFFIXES = {".pth", ".pt", ".bin", ".tar"}
-UNNAMED = ("none", "efficientnet-lite0")
+FILE_SUFFIXES = {".pth", ".pt", ".bin", ".tar", ".safetensors"}
+UNNAMED = ("none", "efficientnet-lite0", "hub")
 """Values of `ModelConfig.weights` that are no checkpoint file."""
 
 

@@ -1,8 +1,8 @@
-"""Checkpoints: `epoch-0003/` with the weights, Adam's state, and `state.json`, written last."""
+"""Checkpoints: `epoch-0003/` with the weights and Adam's state; `state.json` is written last."""
 
 import re
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,7 +17,8 @@ from retrieval_core.errors import CheckpointError
 from retrieval_core.training.report import EpochReport
 
 FOLDER = "checkpoints"
-MODEL, OPTIMIZER, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
+MODEL, LOSS, OPTIMIZER = "model.safetensors", "loss.safetensors", "optimizer.safetensors"
+STATE = "state.json"
 
 
 @dataclass(frozen=True)
@@ -49,21 +50,22 @@ class Checkpoints:
         self._directory = directory
         self._digest = digest
 
-    def save(self, model: nn.Module, optimizer: Adam, state: TrainingState) -> None:
+    def save(
+        self, model: nn.Module, loss: nn.Module, optimizer: Adam, state: TrainingState
+    ) -> None:
         """Write one checkpoint; it exists from the moment its `state.json` does."""
-        weights = {name: value.contiguous() for name, value in model.state_dict().items()}
-        with self._directory.writing(_name(state.epoch, MODEL)) as path:
-            save_file(weights, path)
-        with self._directory.writing(_name(state.epoch, OPTIMIZER)) as path:
-            save_file(_flatten(model, optimizer), path)
+        self._write(state.epoch, MODEL, model.state_dict())
+        self._write(state.epoch, LOSS, loss.state_dict())
+        self._write(state.epoch, OPTIMIZER, _moments(_parameters(model, loss), optimizer))
         self._directory.write_json(_name(state.epoch, STATE), asdict(state))
 
-    def restore(self, model: nn.Module, optimizer: Adam) -> TrainingState | None:
+    def restore(self, model: nn.Module, loss: nn.Module, optimizer: Adam) -> TrainingState | None:
         """Go back to the newest complete checkpoint of this training, if there is one.
 
         Args:
             model: receives the weights.
-            optimizer: over the model's parameters; receives the moments.
+            loss: receives its state: proxies, a classifier, a memory of embeddings.
+            optimizer: over the parameters of both; receives the moments.
 
         Returns:
             What else was saved; None, and nothing changed, without a checkpoint.
@@ -74,7 +76,8 @@ class Checkpoints:
         state = self._newest()
         if state is not None:
             self.load_model(state.epoch, model)
-            self._load_optimizer(state.epoch, model, optimizer)
+            self._load(state.epoch, LOSS, loss)
+            self._load_optimizer(state.epoch, _parameters(model, loss), optimizer)
         return state
 
     def _newest(self) -> TrainingState | None:
@@ -98,13 +101,17 @@ class Checkpoints:
         Raises:
             CheckpointError: the file is damaged or belongs to another network.
         """
+        self._load(epoch, MODEL, model)
+
+    def _load(self, epoch: int, name: str, module: nn.Module) -> None:
         try:
-            model.load_state_dict(self._read(epoch, MODEL))
+            module.load_state_dict(self._read(epoch, name))
         except RuntimeError as error:
             raise CheckpointError(f"checkpoint of epoch {epoch} does not fit: {error}") from None
 
-    def _load_optimizer(self, epoch: int, model: nn.Module, optimizer: Adam) -> None:
-        parameters = dict(model.named_parameters())
+    def _load_optimizer(
+        self, epoch: int, parameters: Mapping[str, nn.Parameter], optimizer: Adam
+    ) -> None:
         for key, value in self._read(epoch, OPTIMIZER).items():
             name, _, moment = key.rpartition("/")
             parameter = parameters[name]
@@ -128,6 +135,10 @@ class Checkpoints:
         found = (re.match(rf"{FOLDER}/epoch-(\d+)/", name) for name in names)
         return {int(match[1]) for match in found if match}
 
+    def _write(self, epoch: int, name: str, tensors: Mapping[str, Tensor]) -> None:
+        with self._directory.writing(_name(epoch, name)) as path:
+            save_file({key: value.contiguous() for key, value in tensors.items()}, path)
+
     def _read(self, epoch: int, name: str) -> dict[str, Tensor]:
         path = self._directory.local(_name(epoch, name))
         try:
@@ -144,9 +155,17 @@ def _name(epoch: int, file: str) -> str:
     return f"{FOLDER}/{_folder(epoch)}/{file}"
 
 
-def _flatten(model: nn.Module, optimizer: Adam) -> dict[str, Tensor]:
+def _parameters(model: nn.Module, loss: nn.Module) -> dict[str, nn.Parameter]:
     return {
-        f"{name}/{moment}": value.contiguous()
-        for name, parameter in model.named_parameters()
+        f"{part}.{name}": parameter
+        for part, module in (("model", model), ("loss", loss))
+        for name, parameter in module.named_parameters()
+    }
+
+
+def _moments(parameters: Mapping[str, nn.Parameter], optimizer: Adam) -> dict[str, Tensor]:
+    return {
+        f"{name}/{moment}": value
+        for name, parameter in parameters.items()
         for moment, value in optimizer.state.get(parameter, {}).items()
     }

@@ -2,60 +2,67 @@
 
 import warnings
 
-from retrieval_core.training.objective import TupleOutcome
+from retrieval_core.training.objective import Outcome
 
 TINY_SPREAD = 0.05
 
 
 class CollapseWarning(UserWarning):
-    """Embeddings have become one point, or no negative costs anything any more."""
+    """Embeddings have become one point, or nothing costs anything any more."""
 
 
 class EpochStatistics:
-    """Averages over the tuples of an epoch."""
+    """Averages over the tuples or labelled batches of an epoch.
 
-    def __init__(self) -> None:
+    Args:
+        of: plural of what may cost something: "negatives" of tuples, "anchors" of batches.
+    """
+
+    def __init__(self, of: str = "negatives") -> None:
+        self.of = of
         self.images = 0
-        self.negatives = 0
+        self.compared = 0
         self._active = 0
         self._losses: list[float] = []
         self._spreads: list[float] = []
 
-    def add(self, outcome: TupleOutcome) -> None:
-        """Take one tuple into account."""
+    def add(self, outcome: Outcome) -> None:
+        """Take one tuple or batch into account."""
         self.images += outcome.images
-        self.negatives += outcome.negatives
+        self.compared += outcome.compared
         self._active += outcome.active
         self._losses.append(outcome.loss.item())
-        self._spreads.append(outcome.spread)
+        if outcome.spread is not None:
+            self._spreads.append(outcome.spread)
 
     @property
     def loss(self) -> float | None:
-        """Mean per tuple; None before the first."""
+        """Mean per tuple or batch; None before the first."""
         return _mean(self._losses)
 
     @property
     def spread(self) -> float | None:
-        """Mean distance between two images of a tuple, in [0, 2]; None before the first."""
+        """Mean distance between two images of one, in [0, 2]; None before the first."""
         return _mean(self._spreads)
 
     @property
     def active_share(self) -> float | None:
-        """Share of negatives that cost something, in [0, 1]; None before the first."""
-        return self._active / self.negatives if self.negatives else None
+        """Share of negatives or anchors that cost something, in [0, 1]; None before the first."""
+        return self._active / self.compared if self.compared else None
 
 
 def warn_of_collapse(statistics: EpochStatistics, epoch: int) -> None:
     """Emit a `CollapseWarning` where an epoch's averages give reason to."""
     if statistics.spread is not None and statistics.spread < TINY_SPREAD:
         _warn(
-            f"epoch {epoch}: images of a tuple are {statistics.spread:.2g} apart on average, the "
-            "embeddings have collapsed; try a lower learning rate"
+            f"epoch {epoch}: two images are {statistics.spread:.2g} apart on average, the "
+            f"embeddings have collapsed (mean loss {statistics.loss:.4g}); try a lower learning "
+            "rate or less hard negatives"
         )
     if statistics.active_share == 0:
         _warn(
-            f"epoch {epoch}: none of {statistics.negatives} negatives costs anything, nothing is "
-            "learnt from them; try a larger margin or pool"
+            f"epoch {epoch}: none of {statistics.compared} {statistics.of} costs anything, "
+            "nothing is learnt from them; try a larger margin, pool or batch"
         )
 
 

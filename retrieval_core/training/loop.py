@@ -1,4 +1,4 @@
-"""The training loop: mine, learn, validate, save; interrupted anywhere, it goes on."""
+"""The training loop: learn, validate, save; interrupted anywhere, it goes on."""
 
 import hashlib
 import json
@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Literal
 
-import numpy as np
 from torch.optim import Adam
 
 from retrieval_core.artifacts import ArtifactDirectory, plain
@@ -18,12 +17,11 @@ from retrieval_core.models.bundle import read_bundle
 from retrieval_core.models.checkpoints import load_state
 from retrieval_core.training.checkpoint import Checkpoints, TrainingState
 from retrieval_core.training.collapse import EpochStatistics, warn_of_collapse
-from retrieval_core.training.epoch import OnStep, prepare_tuples, train_epoch
-from retrieval_core.training.mining import mine_tuples
-from retrieval_core.training.objective import build_objective
-from retrieval_core.training.optimizer import build_optimizer, set_learning_rate
+from retrieval_core.training.course import COURSES, Course
+from retrieval_core.training.optimizer import build_optimizer
 from retrieval_core.training.reading import ImageReader
 from retrieval_core.training.report import EpochReport, TrainingReport
+from retrieval_core.training.stepping import OnStep
 from retrieval_core.training.validation import validate
 from retrieval_core.training.whitening import initialise_whitening
 
@@ -42,7 +40,7 @@ def train(
     on_epoch: OnEpoch | None = None,
     on_step: OnStep | None = None,
 ) -> TrainingReport:
-    """Train a network on mined tuples.
+    """Train a network on tuples or labelled batches.
 
     A call that finds checkpoints of an interrupted one in the directory goes on after the last
     finished epoch, and on the same CPU ends with the same weights as an undisturbed one: every
@@ -57,11 +55,12 @@ def train(
         seed: of every random choice, >= 0.
         on_epoch: called after every epoch, epoch 0 (before training) included; not again for
             epochs that a checkpoint already holds.
-        on_step: called after every optimizer step with its number, the number of steps and the
-            mean loss of its tuples.
+        on_step: called after every optimizer step with its number, the number of steps and its
+            mean loss.
 
     Raises:
-        DatasetError: there are too few labels or images to form tuples.
+        ConfigError: the network cannot learn by this loss, or has fewer layers than are frozen.
+        DatasetError: there are too few labels or images to form tuples or batches.
         TooManyExclusionsError: more images are unreadable than `config.max_excluded`.
         DivergenceError: the loss or the descriptors are not finite any more.
         CheckpointError: a checkpoint of this very training is damaged.
@@ -72,14 +71,16 @@ def train(
     if finished := _finished(model, directory, digest):
         checkpoints.clear()
         return finished
-    optimizer = build_optimizer(model, config.optimizer)
-    state = checkpoints.restore(model, optimizer)
+    course = COURSES[config.sampling.kind](model, catalogue, config, seed)
+    optimizer = build_optimizer(model, course.loss, config.optimizer)
+    state = checkpoints.restore(model, course.loss, optimizer)
     reader = _reader(model, len(used), config, state)
     history = list(state.history) if state else []
     for epoch in range(len(history), config.epochs + 1):
-        report = _epoch(model, catalogue, config, optimizer, reader, epoch, seed, on_step)
+        report = _epoch(model, catalogue, course, optimizer, reader, epoch, on_step)
         history.append(report)
-        checkpoints.save(model, optimizer, TrainingState(epoch, digest, history, reader.excluded))
+        reached = TrainingState(epoch, digest, history, reader.excluded)
+        checkpoints.save(model, course.loss, optimizer, reached)
         checkpoints.prune(keep={epoch, epoch - 1, select_epoch(history, config.select)})
         if on_epoch:
             on_epoch(report)
@@ -110,9 +111,10 @@ def training_digest(
     model: RetrievalModel, catalogue: Catalogue, config: TrainingConfig, seed: int
 ) -> str:
     """Sixteen hexadecimal digits of all that determines a training but its initial weights."""
+    unimportant = {"threads", "max_excluded", "dataset", "cache_gb"}
     identity = {
         "model": plain(model.config),
-        "config": config.model_dump(mode="json", exclude={"threads", "max_excluded", "dataset"}),
+        "config": config.model_dump(mode="json", exclude=unimportant),
         "rows": [asdict(row) for row in catalogue.split("train", "val")],
         "pairs": catalogue.pairs,
         "val_truth": [asdict(truth) for truth in catalogue.val_truth],
@@ -138,42 +140,28 @@ def _finished(
 def _epoch(
     model: RetrievalModel,
     catalogue: Catalogue,
-    config: TrainingConfig,
+    course: Course,
     optimizer: Adam,
     reader: ImageReader,
     epoch: int,
-    seed: int,
     on_step: OnStep | None,
 ) -> EpochReport:
     started = time.perf_counter()
-    statistics, rate = EpochStatistics(), config.optimizer.learning_rate
-    if epoch > 0:
-        rng = np.random.default_rng([seed, epoch])
-        rate = set_learning_rate(optimizer, config.optimizer, epoch)
-        tuples = mine_tuples(model, catalogue, config, reader, rng)
-        flips = [rng.random(len(t.images)) < config.flip for t in tuples]
-        objective = build_objective(model, config.loss)
-        train_epoch(
-            model,
-            objective,
-            optimizer,
-            prepare_tuples(tuples, flips, reader),
-            statistics,
-            batch=config.batch,
-            steps=-(-len(tuples) // config.batch),
-            on_step=on_step,
-        )
-        warn_of_collapse(statistics, epoch)
+    statistics = course.epoch(epoch, optimizer, reader, on_step) if epoch else EpochStatistics()
+    warn_of_collapse(statistics, epoch)
+    scores = validate(model, catalogue, reader)
+    first = optimizer.param_groups[0]
     return EpochReport(
         epoch=epoch,
         loss=statistics.loss,
-        validation_map=validate(model, catalogue, reader),
-        learning_rate=rate,
+        validation_map=scores and scores.map,
+        learning_rate=first["lr"] / (first["factor"] if epoch else 1),
         active_share=statistics.active_share,
         embedding_spread=statistics.spread,
         seconds=time.perf_counter() - started,
         images=statistics.images,
         excluded=len(reader.excluded),
+        validation_recall=scores and scores.recall,
     )
 
 
@@ -186,4 +174,5 @@ def _reader(
         total=total,
         max_excluded=config.max_excluded,
         excluded=state.excluded if state else (),
+        cache_bytes=config.cache_gb * 1e9,
     )

@@ -20,25 +20,25 @@ from retrieval_core.training.descriptors import group_by_shape
 
 
 @dataclass(frozen=True)
-class TupleOutcome:
-    """Cost of one tuple.
+class Outcome:
+    """Cost of one tuple or one labelled batch.
 
     Attributes:
         loss: (), differentiable.
-        images: number of images of the tuple.
-        active: number of negatives that cost something.
-        negatives: number of negatives.
-        spread: mean distance between two images of the tuple, in [0, 2].
+        images: number of images.
+        active: number of negatives of a tuple, of anchors of a batch, that cost something.
+        compared: number of all of these.
+        spread: mean distance between two of the images, in [0, 2]; None for a lone one.
     """
 
     loss: Tensor
     images: int
     active: int
-    negatives: int
-    spread: float
+    compared: int
+    spread: float | None
 
 
-Objective = Callable[[Sequence[Tensor], Tensor], TupleOutcome]
+Objective = Callable[[Sequence[Tensor], Tensor], Outcome]
 """Takes the (3, H, W) images of one tuple, on the model's device, and their (n,) roles."""
 
 
@@ -72,17 +72,17 @@ class _GlobalObjective:
         self._model = model
         self._loss = loss
 
-    def __call__(self, images: Sequence[Tensor], roles: Tensor) -> TupleOutcome:
+    def __call__(self, images: Sequence[Tensor], roles: Tensor) -> Outcome:
         groups = group_by_shape(images)
         outputs = [self._model(torch.stack([images[i] for i in group])) for group in groups]
         embeddings = _in_order(outputs, groups)
         active = self._loss.active(embeddings, roles)
-        return TupleOutcome(
+        return Outcome(
             loss=self._loss(embeddings, roles),
             images=len(images),
             active=int(active.sum()),
-            negatives=len(active),
-            spread=_spread(embeddings[:, None]),
+            compared=len(active),
+            spread=mean_distance(embeddings[:, None]),
         )
 
 
@@ -99,7 +99,7 @@ class _SuperFeatureObjective:
         )
         self._decorrelation = AttentionDecorrelationLoss(config.decorrelation_weight)
 
-    def __call__(self, images: Sequence[Tensor], roles: Tensor) -> TupleOutcome:
+    def __call__(self, images: Sequence[Tensor], roles: Tensor) -> Outcome:
         groups = group_by_shape(images)
         outputs = [
             self._model.super_features(torch.stack([images[i] for i in group])) for group in groups
@@ -108,12 +108,12 @@ class _SuperFeatureObjective:
         decorrelation = sum(self._decorrelation(attentions) for _, attentions, _ in outputs)
         matched, match_roles = self._loss.matched_tuples(features.detach(), roles)
         active = self._loss.contrastive.active(matched, match_roles) if len(matched) else matched
-        return TupleOutcome(
+        return Outcome(
             loss=self._loss(features, roles) + decorrelation,
             images=len(images),
             active=int(active.sum()),
-            negatives=len(active),
-            spread=_spread(torch.nn.functional.normalize(features, dim=2)),
+            compared=len(active),
+            spread=mean_distance(torch.nn.functional.normalize(features, dim=2)),
         )
 
 
@@ -124,8 +124,10 @@ def _in_order(outputs: Sequence[Tensor], groups: Sequence[Sequence[int]]) -> Ten
 
 
 @torch.no_grad()
-def _spread(features: Tensor) -> float:
-    """Mean distance between two images, of (n >= 2, N, d) features, averaged over N."""
-    by_template = features.transpose(0, 1)
+def mean_distance(features: Tensor) -> float | None:
+    """Mean distance between two of n images, of (n, N, d) features, averaged over N."""
     count = len(features)
+    if count < 2:
+        return None
+    by_template = features.transpose(0, 1)
     return float(torch.cdist(by_template, by_template).sum((1, 2)).mean()) / (count * (count - 1))

@@ -1,7 +1,7 @@
 """Images become tensors a little ahead of the computation."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -9,11 +9,14 @@ from torch import Tensor
 
 from retrieval_core.config import ModelConfig
 from retrieval_core.data.catalogue import ImageRow
-from retrieval_core.data.images import load_image, to_tensor
+from retrieval_core.data.images import load_image, normalise, to_pixels
 from retrieval_core.errors import ImageError, TooManyExclusionsError
 
 THREADS = 4
 AHEAD = 16
+
+View = Callable[[int, Tensor], Tensor]
+"""Takes the position of an image in a stream and its (3, H, W) uint8 pixels."""
 
 
 class ImageReader:
@@ -25,6 +28,7 @@ class ImageReader:
         total: number of images that may be read, of which `max_excluded` is a share.
         max_excluded: share of unreadable images that is tolerated, in [0, 1].
         excluded: what an earlier reader of the same images already excluded.
+        cache_bytes: memory for decoded images, which are then decoded once.
     """
 
     def __init__(
@@ -35,39 +39,61 @@ class ImageReader:
         total: int,
         max_excluded: float,
         excluded: Iterable[dict[str, Any]] = (),
+        cache_bytes: float = 0,
     ) -> None:
         self._model = model
         self._image_size = image_size
         self._total = total
         self._max_excluded = max_excluded
         self._excluded = {entry["image_id"]: dict(entry) for entry in excluded}
+        self._cache: dict[int, Tensor] = {}
+        self._cache_room = cache_bytes
 
     @property
     def excluded(self) -> list[dict[str, Any]]:
         """Image id, path and reason of every unreadable image, by ascending image id."""
         return [self._excluded[image_id] for image_id in sorted(self._excluded)]
 
-    def stream(self, rows: Sequence[ImageRow]) -> Iterator[Tensor | None]:
+    def stream(
+        self, rows: Sequence[ImageRow], view: View | None = None, *, ahead: int = AHEAD
+    ) -> Iterator[Tensor | None]:
         """Decode images in order, a bounded number of them ahead of the consumer.
 
+        Args:
+            rows: images.
+            view: what becomes of the pixels, called in threads; default: they are normalised.
+            ahead: images that wait for the consumer at most.
+
         Yields:
-            (3, H, W) float32, or None for an unreadable image.
+            (3, H, W) float32, or what `view` returns, or None for an unreadable image.
 
         Raises:
             TooManyExclusionsError: more images are unreadable than tolerated.
         """
         with ThreadPoolExecutor(THREADS) as pool:
             waiting: deque[tuple[ImageRow, Future[Tensor]]] = deque()
-            for row in rows:
-                waiting.append((row, pool.submit(self._load, row)))
-                if len(waiting) > AHEAD:
+            for position, row in enumerate(rows):
+                waiting.append((row, pool.submit(self._load, row, position, view)))
+                if len(waiting) > ahead:
                     yield self._result(*waiting.popleft())
             while waiting:
                 yield self._result(*waiting.popleft())
 
-    def _load(self, row: ImageRow) -> Tensor:
-        image = load_image(row.path, image_size=self._image_size, box=row.box)
-        return to_tensor(image, mean=self._model.mean, std=self._model.std)
+    def _load(self, row: ImageRow, position: int, view: View | None) -> Tensor:
+        pixels = self._pixels(row)
+        if view is not None:
+            return view(position, pixels)
+        return normalise(pixels, mean=self._model.mean, std=self._model.std).contiguous()
+
+    def _pixels(self, row: ImageRow) -> Tensor:
+        if (known := self._cache.get(row.image_id)) is not None:
+            return known
+        pixels = to_pixels(load_image(row.path, image_size=self._image_size, box=row.box))
+        # what comes in random order is not worth making room for by dropping something else
+        if pixels.nbytes <= self._cache_room:
+            self._cache_room -= pixels.nbytes
+            self._cache[row.image_id] = pixels
+        return pixels
 
     def _result(self, row: ImageRow, future: Future[Tensor]) -> Tensor | None:
         try:

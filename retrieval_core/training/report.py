@@ -10,15 +10,17 @@ class EpochReport:
 
     Attributes:
         epoch: number, >= 0.
-        loss: mean per tuple; None at epoch 0.
+        loss: mean per tuple or batch; None at epoch 0.
         validation_map: in [0, 1]; None where the val split is missing.
-        learning_rate: of the epoch's steps; the first one at epoch 0.
-        active_share: share of negatives that cost something, in [0, 1]; None where there were
-            none.
-        embedding_spread: mean distance between two images of a tuple, in [0, 2]; None at epoch 0.
+        learning_rate: of the epoch's last step; the configured one at epoch 0.
+        active_share: share of a tuple's negatives, or of a batch's anchors, that cost something,
+            in [0, 1]; None where there were none.
+        embedding_spread: mean distance between two images of a tuple or batch, in [0, 2]; None at
+            epoch 0.
         seconds: of mining, training and validation.
         images: that went through a training step.
         excluded: unreadable images so far.
+        validation_recall: Recall@1 in [0, 1]; None where the val split is missing.
     """
 
     epoch: int
@@ -30,6 +32,7 @@ class EpochReport:
     seconds: float
     images: int
     excluded: int
+    validation_recall: float | None = None
 
 
 @dataclass(frozen=True)

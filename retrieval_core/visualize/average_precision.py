@@ -22,9 +22,9 @@ def known_precisions(scores: Scores, setup: str | None = None) -> dict[int, floa
 
     Args:
         scores: of one ranking.
-        setup: such as "hard"; the main setup by default.
+        setup: such as "hard", or another metric of queries; the main setup by default.
     """
-    values = scores.average_precisions.get(setup or main_setup(scores), [])
+    values = scores.by_query.get(setup or main_setup(scores), [])
     pairs = zip(scores.query_ids, values, strict=False)
     return {query: ap for query, ap in pairs if ap is not None}
 

@@ -117,6 +117,12 @@ def _numbers(pair: PairedScores) -> dict[str, Any]:
         "p_value": pair.p_value,
         "verdict": pair.verdict,
         **pair.counts,
+        **(_precisions(pair) if pair.of_precisions else {}),
+    }
+
+
+def _precisions(pair: PairedScores) -> dict[str, Any]:
+    return {
         "average_precisions": [
             {"query": int(query), "before": float(old), "after": float(new)}
             for query, old, new in zip(pair.query_ids, pair.before, pair.after, strict=True)

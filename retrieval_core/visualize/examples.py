@@ -101,8 +101,13 @@ def _example(row: GridRow, learned: Learned) -> Example | None:
 
 
 def _read(model: RetrievalModel, row: ImageRow, learned: Learned, *, box: bool) -> Photograph:
-    size = learned.features.image_size
-    return read_photograph(model, row.path, image_size=size, box=row.box if box else None)
+    return read_photograph(
+        model,
+        row.path,
+        image_size=learned.features.image_size,
+        box=row.box if box else None,
+        square=learned.features.pad_to_square,
+    )
 
 
 def _attention(learned: Learned, photographs: Sequence[Photograph], album: Album) -> Picture:

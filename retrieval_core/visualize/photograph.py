@@ -6,7 +6,7 @@ from PIL import Image
 from torch import Tensor
 
 from retrieval_core.data.catalogue import Box
-from retrieval_core.data.images import load_image, to_tensor
+from retrieval_core.data.images import load_image, mean_colour, to_tensor
 from retrieval_core.models import RetrievalModel
 
 
@@ -24,13 +24,26 @@ class Photograph:
 
 
 def read_photograph(
-    model: RetrievalModel, path: str, *, image_size: int, box: Box | None = None
+    model: RetrievalModel,
+    path: str,
+    *,
+    image_size: int,
+    box: Box | None = None,
+    square: bool = False,
 ) -> Photograph:
-    """Read an image as extraction does (arguments as `load_image`).
+    """Read an image as extraction does.
+
+    Args:
+        model: that gets it.
+        path: as in `load_image`, like the next two.
+        image_size: longest side.
+        box: part to keep.
+        square: whether it becomes a square, of the model's mean colour.
 
     Raises:
         ImageError: it cannot be read.
     """
-    image = load_image(path, image_size=image_size, box=box)
+    bars = mean_colour(model.config.mean) if square else None
+    image = load_image(path, image_size=image_size, box=box, bars=bars)
     pixels = to_tensor(image, mean=model.config.mean, std=model.config.std)
     return Photograph(image, pixels[None].to(model.device))

@@ -9,6 +9,7 @@ from retrieval_core.visualize.curves import scores_chart, training_curves
 from retrieval_core.visualize.facts import dataset_facts, in_words, reasons, stage_bars
 from retrieval_core.visualize.gallery import ranking_pictures
 from retrieval_core.visualize.inputs import Comparison, ReportInputs, comparisons
+from retrieval_core.visualize.label_table import label_table
 from retrieval_core.visualize.network import network_pictures
 from retrieval_core.visualize.pages import render
 from retrieval_core.visualize.pictures import Album, Picture
@@ -109,4 +110,7 @@ def _descriptor(inputs: ReportInputs, comparison: Comparison, album: Album) -> d
         alt=f"{comparison.title}: average precision of each query, sorted.",
     )
     grids = ranking_pictures(inputs.catalogue, comparison, album)
-    return {"title": comparison.title, "precisions": precisions, "grids": grids}
+    labels = label_table(comparison.final.scores)
+    return {
+        "title": comparison.title, "precisions": precisions, "grids": grids, "labels": labels,
+    }  # fmt: skip

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from retrieval_core.evaluation.bootstrap import Difference
+from retrieval_core.evaluation.comparison import metric_of
 from retrieval_core.evaluation.report import ALL
 from retrieval_core.evaluation.revisited import SETUPS
 from retrieval_core.visualize.average_precision import main_setup, paired_difference
@@ -42,7 +43,7 @@ class ScoreRow:
 
 
 def score_rows(found: Sequence[Comparison], *, confidence: float, seed: int) -> list[ScoreRow]:
-    """Mean average precision per descriptor and setup that any query has positives in.
+    """Scores per descriptor: mAP in the setups that any query has positives in, then others.
 
     Args:
         found: one comparison per descriptor.
@@ -52,9 +53,9 @@ def score_rows(found: Sequence[Comparison], *, confidence: float, seed: int) -> 
     rows = []
     for comparison in found:
         scores = comparison.final.scores
-        for setup in (*SETUPS, ALL):
-            metric = "map" if setup == ALL else f"map_{setup}"
-            if setup in scores.average_precisions and metric in scores.metrics:
+        for setup in (*SETUPS, ALL, *scores.query_scores):
+            metric = metric_of(setup)
+            if setup in scores.by_query and metric in scores.metrics:
                 difference = _difference(comparison, setup, confidence, seed)
                 rows.append(_row(comparison, metric, difference, setup == main_setup(scores)))
     return rows
@@ -79,7 +80,7 @@ def all_scores(runs: Sequence[ScoredRanking]) -> list[tuple[str, list[float | No
 def metric_title(name: str) -> str:
     """A metric's name in words: "precision@5_hard" becomes "precision@5, hard"."""
     head, _, setup = name.partition("_")
-    head = head.replace("map", "mAP")
+    head = head.replace("map", "mAP").replace("nmi", "NMI").replace("@r", "@R")
     separator = " " if setup.startswith("over") else ", "
     return f"{head}{separator}{setup.replace('_', ' ')}" if setup else head
 

@@ -207,7 +207,7 @@ def score(labels: str) -> tuple[list[int], float]:
                 "impossible choice",
                 lambda d: config(d, "model: {method: sift}"),
                 ConfigError,
-                "model.method: .*'how', 'fire' or 'gem', not 'sift'",
+                "model.method: .*'cgd' or 'embedding', not 'sift'",
             ),
             (
                 "wrong type",

@@ -3,12 +3,20 @@
 import json
 import shutil
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from support.benchmarks import BOX, INDEX, bring_landmarks, write_all, write_sources
+from support.benchmarks import (
+    BOX,
+    INDEX,
+    bring_car_halves,
+    bring_landmarks,
+    write_all,
+    write_sources,
+)
 from support.mirror import Fault, Mirror
 from torch import nn
 
@@ -62,7 +70,12 @@ class Site:
         self.mirror = mirror
         self.folder = folder
         self.datasets = folder / "work" / "datasets"
-        self.sources = write_sources(folder / "sources.yaml", mirror.url(""))
+        # the one archive whose SHA-256 is known beforehand
+        birds = (mirror.folder / "cub200-2011/CUB_200_2011.tgz").read_bytes()
+        published = {"size": len(birds), "sha256": sha256(birds).hexdigest()}
+        self.sources = write_sources(
+            folder / "sources.yaml", mirror.url(""), **{"CUB_200_2011.tgz": published}
+        )
 
     def config(self, name: str, **changes: object) -> BenchmarkConfig:
         return BenchmarkConfig.model_validate({"name": name, "sources": self.sources, **changes})
@@ -96,18 +109,23 @@ class TinyModel(RetrievalModel):
         return nn.functional.normalize(cells - cells.mean(1, keepdim=True), dim=1)
 
 
-def extract(catalogue: Catalogue, folder: Path) -> FeatureStore:
+def extract(catalogue: Catalogue, folder: Path, *, square: bool = False) -> FeatureStore:
     torch.set_num_threads(1)
-    config = FeaturesConfig(image_size=64)
+    config = FeaturesConfig(image_size=64, pad_to_square=square)
     for shard in plan_shards(catalogue.rows, 100):
         extract_shard(TinyModel(), shard, config, ArtifactDirectory(folder))
     return FeatureStore(folder)
 
 
 def scores(
-    catalogue: Catalogue, folder: Path, distractors: Catalogue | None = None
+    catalogue: Catalogue,
+    folder: Path,
+    distractors: Catalogue | None = None,
+    *,
+    square: bool = False,
 ) -> dict[str, float]:
-    store, index = extract(catalogue, folder / "features"), VectorIndex.create(TinyModel.global_dim)
+    store = extract(catalogue, folder / "features", square=square)
+    index = VectorIndex.create(TinyModel.global_dim)
     index.add(*store.global_descriptors([row.image_id for row in catalogue.database()]))
     if distractors is not None:
         ids, vectors = extract(distractors, folder / "distractors").global_descriptors()
@@ -132,13 +150,28 @@ def received(site: Site, config: BenchmarkConfig) -> None:
     assert benchmark_state(config) == "whole"
     found = verify_benchmark(config)
     assert found.whole
-    assert {how for _, how in found.checked} == {"SHA-256 on arrival"}
+    known = "published SHA-256" if config.name == "cub200-2011" else "SHA-256 on arrival"
+    assert {how for _, how in found.checked} == {known}
 
 
 def area(*ranks: int) -> float:
     """Average precision where these are the ranks, from 1, of all right answers."""
     precisions = [((n / (r - 1) if r > 1 else 1) + (n + 1) / r) / 2 for n, r in enumerate(ranks)]
     return sum(precisions) / len(ranks)
+
+
+def labelled(images: int) -> dict[str, float]:
+    """Scores where one class has two views, and another a pair of views and a negative of them.
+
+    The other classes have one image each, which is right for nobody.
+    """
+    pair, found, negative = 1, area(1, images - 1), area(images - 2, images - 1)
+    return {
+        "map": (2 * pair + 2 * found + negative) / 5,
+        "recall@1": 4 / 5,
+        "map@r": (2 + 2 * (1 / 2)) / 5,
+        "precision@r": (2 + 2 * (1 / 2)) / 5,
+    }
 
 
 # by hand: other views of the query's landmark come first, its negative comes last
@@ -162,6 +195,12 @@ EXPECTED = {
     "landmarks-v2": {"map": (area(1, 4) + 1) / 2, "map@100": ((1 + 2 / 4) / 2 + 1) / 2},
     # without its junk the first query has 3 images, the second 4
     "sfm120k-val": {"map": (area(1) + area(4)) / 2, "recall@1": 1 / 2},
+    "cars196": labelled(101),
+    "cub200-2011": labelled(103),
+    # of the last of four products, the second view is a negative: each finds the other last
+    "stanford-online-products": {"map": (6 + 2 * area(7)) / 8, "recall@1": 6 / 8},
+    # the other query has one answer, a negative, at the end of a gallery of 4
+    "in-shop": {"map": (1 + area(4)) / 2, "recall@1": 1 / 2, "map@r": 1 / 2},
 }
 
 
@@ -172,6 +211,36 @@ def test_download_verify_prepare_evaluate(site: Site, name: str) -> None:
     metrics = scores(site.prepare(config), site.folder)
     assert {key: metrics[key] for key in EXPECTED[name]} == pytest.approx(EXPECTED[name])
     assert ("map_hard" in metrics) == name.startswith("r")
+
+
+def test_cars_cropped_and_padded_to_squares(site: Site) -> None:
+    config = site.config("cars196", crop_to_box=True)
+    received(site, config)
+    metrics = scores(site.prepare(config, "train", "test"), site.folder, square=True)
+    assert [metrics[f"recall@{k}"] for k in (1, 2, 4, 8)] == [4 / 5] * 4
+    assert metrics["map@r"] == pytest.approx(EXPECTED["cars196"]["map@r"])
+
+
+def test_the_other_edition_of_the_cars_is_brought(site: Site) -> None:
+    bring_car_halves(site.datasets / "cars196")
+    config = site.config("cars196")
+    fetch_benchmark(config)
+    assert site.mirror.requests == []
+    found = verify_benchmark(config)
+    assert found.whole
+    assert found.images == 199
+    assert len(site.prepare(config, "train", "test").rows) == 199
+
+
+def test_lists_and_images_of_an_archive_come_again_together(site: Site) -> None:
+    config = site.config("stanford-online-products")
+    fetch_benchmark(config)
+    shutil.rmtree(site.datasets / "stanford-online-products/unpacked")
+    site.mirror.requests.clear()
+    assert not verify_benchmark(config).whole
+    fetch_benchmark(config)
+    assert site.mirror.requests == []
+    assert verify_benchmark(config).whole
 
 
 def test_distractors_push_right_answers_back(site: Site) -> None:

@@ -3,11 +3,13 @@
 import io
 import pickle
 import tarfile
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.io
 import yaml
 from PIL import Image
 
@@ -43,6 +45,14 @@ def write_archive(path: Path, members: Mapping[str, bytes]) -> None:
             entry = tarfile.TarInfo(name)
             entry.size = len(content)
             archive.addfile(entry, io.BytesIO(content))
+
+
+def write_zip(path: Path, members: Mapping[str, bytes]) -> None:
+    """A zip of these files."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
 
 
 def write_pickle(path: Path, content: Any) -> None:
@@ -215,7 +225,150 @@ def bring_landmarks(folder: Path) -> None:
             path.write_bytes(photograph(landmark, 50 + number, negative=negative))
 
 
+def classes_of_views(classes: int) -> list[int]:
+    """The class of each image, from 1: one image each, the last class three, that before it two.
+
+    The very last image is a negative.
+    """
+    return [*range(1, classes + 1), classes - 1, classes, classes]
+
+
+def class_views(names: Sequence[str], classes: Sequence[int]) -> dict[str, bytes]:
+    """A photograph per name and class; of the last class, the last is a negative."""
+    return {
+        name: photograph(200 + label, number, negative=number == len(names) - 1)
+        for number, (name, label) in enumerate(zip(names, classes, strict=True))
+    }
+
+
+CAR_BOX = (5, 3, 60, 45)
+CARS = classes_of_views(196)
+
+
+def car_annotations(key: str, names: Sequence[str], classes: Sequence[int]) -> np.ndarray:
+    """What MATLAB keeps of cars: one structure per image."""
+    fields = [key, "bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2", "class", "test"]
+    entries = np.zeros((1, len(names)), [(field, object) for field in fields])
+    for number, (name, label) in enumerate(zip(names, classes, strict=True)):
+        box = (np.uint16(side) for side in CAR_BOX)
+        entries[0, number] = (name, *box, np.uint8(label), np.uint8(number % 2))
+    return entries
+
+
+def mat(**variables: Any) -> bytes:
+    """A MATLAB file, compressed as the published ones."""
+    stream = io.BytesIO()
+    scipy.io.savemat(stream, variables, do_compression=True)
+    return stream.getvalue()
+
+
+def car_models() -> np.ndarray:
+    """Names of the classes as MATLAB keeps them: a row of texts."""
+    return np.array([f"Make Model {n} 2012" for n in range(1, 197)], object).reshape(1, -1)
+
+
+def write_cars(folder: Path) -> None:
+    """Every model of Cars196 in one archive, as the mirror of Stanford has it."""
+    names = [f"car_ims/{number:06d}.jpg" for number in range(1, len(CARS) + 1)]
+    members = class_views(names, CARS)
+    annotations = car_annotations("relative_im_path", names, CARS)
+    members["cars_annos.mat"] = mat(annotations=annotations, class_names=car_models())
+    path = folder / "cars196/CARS196.zip"
+    write_zip(path, {f"cars196/{name}": content for name, content in members.items()})
+
+
+def bring_car_halves(folder: Path) -> None:
+    """The other edition of Cars196, as Kaggle's archive with the devkit unpacks."""
+    for half, listed in (
+        ("cars_train", "cars_train_annos.mat"),
+        ("cars_test", "cars_test_annos_withlabels.mat"),
+    ):
+        first = 0 if half == "cars_train" else 1
+        classes = CARS[first::2]
+        names = [f"{number:05d}.jpg" for number in range(1, len(classes) + 1)]
+        place = folder / half / half
+        place.mkdir(parents=True)
+        for name, content in class_views(names, classes).items():
+            (place / name).write_bytes(content)
+        devkit = folder / "devkit"
+        devkit.mkdir(exist_ok=True)
+        (devkit / listed).write_bytes(mat(annotations=car_annotations("fname", names, classes)))
+    (devkit / "cars_meta.mat").write_bytes(mat(class_names=car_models()))
+
+
+BIRDS = classes_of_views(200)
+
+
+def write_birds(folder: Path) -> None:
+    """Every kind of CUB-200-2011 in its archive, which has a file beside its folder."""
+    kinds = [f"{label:03d}.Bird_{label}" for label in range(1, 201)]
+    names = [f"{kinds[label - 1]}/Bird_{n:04d}.jpg" for n, label in enumerate(BIRDS, start=1)]
+    views = class_views([f"images/{name}" for name in names], BIRDS)
+    lists = {
+        "images.txt": names,
+        "image_class_labels.txt": BIRDS,
+        "bounding_boxes.txt": ["4.0 2.0 56.0 43.0"] * len(names),
+        "classes.txt": kinds,
+        "train_test_split.txt": [number % 2 for number in range(len(names))],
+    }
+    for name, values in lists.items():
+        lines = (f"{number} {value}\n" for number, value in enumerate(values, start=1))
+        views[name] = "".join(lines).encode()
+    members = {f"CUB_200_2011/{name}": content for name, content in views.items()}
+    members["attributes.txt"] = b"1 has_bill_shape::curved\n"
+    write_archive(folder / "cub200-2011/CUB_200_2011.tgz", members)
+
+
+def write_products(folder: Path) -> None:
+    """Four products to learn from and four to search among, in two kinds of goods."""
+    lines: dict[str, list[str]] = {"Ebay_train.txt": [], "Ebay_test.txt": []}
+    members = {}
+    for number in range(16):
+        product = number // 2 + 1
+        listed = "Ebay_train.txt" if product <= 4 else "Ebay_test.txt"
+        kind = "bicycle" if product % 2 else "chair"
+        name = f"{kind}_final/{111085122000 + product}_{number % 2}.JPG"
+        members[name] = photograph(300 + product, number, negative=number == 15)
+        lines[listed].append(f"{number + 1} {product} {product % 2 + 1} {name}")
+    for listed, entries in lines.items():
+        members[listed] = "\n".join(
+            ["image_id class_id super_class_id path", *entries, ""]
+        ).encode()
+    path = folder / "stanford-online-products/Stanford_Online_Products.zip"
+    write_zip(path, {f"Stanford_Online_Products/{name}": c for name, c in members.items()})
+
+
+CLOTHES = {  # item: side of each of its photographs
+    "id_00000001": ("train", "train"),
+    "id_00000002": ("query", "gallery", "gallery"),
+    "id_00000003": ("query", "gallery"),
+    "id_00000004": ("gallery",),
+}
+
+
+def write_clothes(folder: Path) -> None:
+    """Items of In-shop; the last view of the third item is a negative."""
+    members, sides, boxes = {}, [], []
+    for item, (name, listed) in enumerate(CLOTHES.items()):
+        for number, side in enumerate(listed, start=1):
+            image = f"img/WOMEN/Dresses/{name}/0{number}_1_front.jpg"
+            negative = name == "id_00000003" and number == 2
+            members[image] = photograph(400 + item, number, negative=negative)
+            sides.append(f"{image}    {name} {side}")
+            boxes.append(f"{image}  3 1 004 002 060 045")
+    place = folder / "in-shop"
+    write_zip(place / "img.zip", members)
+    head = [str(len(sides)), "image_name item_id evaluation_status"]
+    (place / "list_eval_partition.txt").write_text("\n".join([*head, *sides, ""]))
+    head = [str(len(boxes)), "image_name clothes_type pose_type x_1 y_1 x_2 y_2"]
+    (place / "list_bbox_inshop.txt").write_text("\n".join([*head, *boxes, ""]))
+
+
+LABELLED = (write_cars, write_birds, write_products, write_clothes)
+
+
 def write_all(folder: Path) -> None:
     """Everything that the packaged list of sources names."""
-    for write in (write_oxford, write_paris, write_distractors, write_sfm, write_landmarks):
+    unlabelled = (write_oxford, write_paris, write_distractors, write_sfm, write_landmarks)
+    for write in (*unlabelled, *LABELLED):
         write(folder)

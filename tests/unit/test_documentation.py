@@ -12,7 +12,7 @@ import pytest
 
 from retrieval_core.config import load_config
 from retrieval_core.data.prepare import KINDS
-from retrieval_core.losses import TUPLE_LOSSES
+from retrieval_core.losses import LABELLED_LOSSES, TUPLE_LOSSES
 from retrieval_core.models.factory import NETWORKS
 
 PROJECT = Path(__file__).parents[2]
@@ -28,7 +28,8 @@ def _blocks(page, *languages):
 @pytest.fixture
 def _registries():
     """What the pages register is taken out again."""
-    saved = [(registry, dict(registry)) for registry in (KINDS, TUPLE_LOSSES, NETWORKS)]
+    registries = (KINDS, TUPLE_LOSSES, LABELLED_LOSSES, NETWORKS)
+    saved = [(registry, dict(registry)) for registry in registries]
     yield
     for registry, entries in saved:
         registry.clear()

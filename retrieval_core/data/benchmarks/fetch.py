@@ -10,7 +10,7 @@ from retrieval_core.data.benchmarks.readers import read_benchmark
 from retrieval_core.data.benchmarks.sources import Source, load_benchmarks
 from retrieval_core.data.benchmarks.unpacked import mark_unpacked, unpacked_digest
 from retrieval_core.download import Receipt, download_all, unpack
-from retrieval_core.errors import DownloadError
+from retrieval_core.errors import DownloadError, MissingListError
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done ("download oxford", in bytes; "unpack NAME"), done and total."""
@@ -39,10 +39,13 @@ def fetch_benchmark(
     benchmark = load_benchmarks(config.sources)[config.name]
     places = Places.of(config, benchmark.sources)
     lists = [s for s in benchmark.sources if s.unpack_to is None]
-    _download([s for s in lists if not _is_brought(places, s)], places.root, parallel, progress)
+    lists = [s for s in lists if not _is_brought(places, s)]
+    _require_addresses(config, lists, places)
+    _download(lists, places.root, parallel, progress)
     archives = [s for s in benchmark.sources if s.unpack_to is not None]
     waiting = [s for s in archives if unpacked_digest(places.root, s) is None]
     if waiting and _lacks_images(config):
+        _require_addresses(config, waiting, places)
         receipts = _download(waiting, places.root, parallel, progress)
         for source, receipt in zip(waiting, receipts, strict=True):
             _unpack(source, receipt, places.root, progress)
@@ -66,8 +69,20 @@ def _is_brought(places: Places, source: Source) -> bool:
     return path.exists() and path != places.root / source.folder / source.file.name
 
 
+def _require_addresses(config: BenchmarkConfig, sources: Iterable[Source], places: Places) -> None:
+    """What nobody offers for download has to be there, or on a mirror of the user's."""
+    closed = [s for s in sources if not s.file.urls]
+    absent = [s.file.name for s in closed if not places.file(s.folder, s.file.name).exists()]
+    if absent:
+        raise DownloadError(f"{', '.join(absent)}: not there. {advice(config)}")
+
+
 def _lacks_images(config: BenchmarkConfig) -> bool:
-    return not all(Path(row.path).exists() for row in read_benchmark(config).rows)
+    try:
+        rows = read_benchmark(config).rows
+    except MissingListError:  # it is in an archive, too
+        return True
+    return not all(Path(row.path).exists() for row in rows)
 
 
 def _download(

@@ -42,10 +42,10 @@ class Fields:
         """A mapping in the mapping."""
         return Fields(self._path, self._value(key), f"{self._where}{key}.")
 
-    def sections(self, key: str, count: int) -> list["Fields"]:
-        """A list of `count` mappings."""
+    def sections(self, key: str, count: int | None = None) -> list["Fields"]:
+        """A list of mappings, `count` of them where that is known."""
         entries = self._items(key)
-        if len(entries) != count:
+        if count is not None and len(entries) != count:
             raise self.error(f"{key} has {len(entries)} entries for {count} queries")
         where = f"{self._where}{key}"
         return [Fields(self._path, entry, f"{where}[{i}].") for i, entry in enumerate(entries)]
@@ -64,6 +64,20 @@ class Fields:
         if values.dtype.kind not in "iuf" or not (np.isfinite(values) & (values % 1 == 0)).all():
             raise self.error(f"{key} is no list of whole numbers")
         return [int(value) for value in values]
+
+    def number(self, key: str) -> int:
+        """One whole number."""
+        values = self.numbers(key)
+        if len(values) != 1:
+            raise self.error(f"{key} is no whole number")
+        return values[0]
+
+    def text(self, key: str) -> str:
+        """A text that is not empty."""
+        value = self._value(key)
+        if not isinstance(value, str) or not value:
+            raise self.error(f"{key} is no text: {value!r}")
+        return value
 
     def indices(self, key: str, count: int) -> tuple[int, ...]:
         """Positions in a list of `count` images, ascending, each once."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 from retrieval_core.config import BenchmarkConfig
@@ -9,12 +10,13 @@ from retrieval_core.data.benchmarks.places import Places
 from retrieval_core.data.benchmarks.sources import Source, load_benchmarks
 from retrieval_core.data.benchmarks.unpacked import unpacked_digest
 from retrieval_core.download import read_receipt
+from retrieval_core.errors import MissingListError
 
 
 def benchmark_identity(config: BenchmarkConfig) -> dict[str, Any]:
     """Name, folders and digests of the files; nothing of them is read again.
 
-    Images that no archive was unpacked for are the user's own: their names, sizes and
+    Images and lists that no archive was unpacked for are the user's own: their names, sizes and
     modification times stand for them. Mirrors decide nothing.
 
     Raises:
@@ -30,6 +32,7 @@ def benchmark_identity(config: BenchmarkConfig) -> dict[str, Any]:
         "folders": [str(folder) for folder in places.folders],
         "files": digests,
         "listing": _listing(places) if own else "",
+        "lists": {name: _list(places, name) for name in benchmark.lists} if own else {},
     }
 
 
@@ -40,8 +43,17 @@ def _digest(places: Places, source: Source) -> str | None:
     path = places.file(source.folder, source.file.name)
     if receipt := read_receipt(path.parent, path.name):
         return receipt.sha256
-    if not path.exists():
+    return _stamp(path) if path.exists() else None
+
+
+def _list(places: Places, name: str) -> str | None:
+    try:
+        return _stamp(places.listed(name))
+    except MissingListError:
         return None
+
+
+def _stamp(path: Path) -> str:
     found = path.stat()
     return f"{found.st_size} {found.st_mtime_ns}"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from retrieval_core.config import BenchmarkConfig
 from retrieval_core.data.benchmarks.sources import Source
 from retrieval_core.data.folder_table import IMAGE_SUFFIXES
+from retrieval_core.errors import MissingListError
 
 WORKDIR = "RETRIEVAL_WORKDIR"
 # such as data/test/roxford5k/gnd_roxford5k.pkl for the root data
@@ -46,6 +47,22 @@ class Places:
             return expected
         found = (path for depth in DEPTHS for path in sorted(self.root.glob(depth + name)))
         return next(found, expected)
+
+    def listed(self, name: str) -> Path:
+        """A list that an archive holds, wherever that was unpacked; the first of its name.
+
+        Raises:
+            MissingListError: there is none, at most two folders deep.
+        """
+        for folder in self.folders:
+            for depth in DEPTHS:
+                found = sorted(folder.glob(depth + name))
+                # hidden folders hold what is being unpacked
+                shown = (p for p in found if "/." not in str(p)[len(str(folder)) :])
+                if path := next(shown, None):
+                    return path
+        where = " or ".join(map(str, self.folders))
+        raise MissingListError(f"{name} is nowhere below {where}")
 
     def image(self, name: str) -> Path:
         """An image by its name, or the end of its path, relative to wherever it was unpacked.

@@ -43,6 +43,7 @@ class Benchmark:
         restricted: whether the licence forbids more than it takes to give credit.
         bring: what the user has to bring, "" if nothing.
         sources: its files.
+        lists: names of lists that archives hold, or their users bring.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Benchmark:
     restricted: bool
     bring: str
     sources: tuple[Source, ...]
+    lists: tuple[str, ...]
 
 
 class _Refined(Config):
@@ -120,6 +122,7 @@ def _benchmark(name: str, entry: Mapping[str, Any], refined: _Refinement) -> Ben
         restricted=entry["restricted"],
         bring=entry.get("bring", ""),
         sources=tuple(_refine(source, refined) for source in sources),
+        lists=tuple(entry.get("lists", ())),
     )
 
 

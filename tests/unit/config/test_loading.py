@@ -47,7 +47,17 @@ BAD = {
     ),
     "wrong type": ("seed: many", "seed: Input should be a valid integer"),
     "out of range": ("training: {flip: 2}", "training.flip: Input should be less than or equal"),
-    "not a choice": ("model: {method: sift}", "'how', 'fire' or 'gem', not 'sift'"),
+    "not a choice": ("model: {method: sift}", "'cgd' or 'embedding', not 'sift'"),
+    "no rank": ("evaluation: {kappas: []}", "evaluation.kappas"),
+    "rank below 1": ("evaluation: {kappas: [0]}", "greater than or equal to 1"),
+    "crops without boxes": (
+        "dataset: {kind: benchmark, benchmark: {name: roxford5k, crop_to_box: true}}",
+        "the images of roxford5k have no boxes, those of cars196",
+    ),
+    "classes without labels": (
+        "dataset: {kind: benchmark, benchmark: {name: oxford5k, validation_classes: 3}}",
+        "validation_classes: oxford5k is not learned from by classes",
+    ),
     "combination": (
         "training: {loss: {kind: super_feature}}\nmodel: {method: how}",
         "needs model.method 'fire', not 'how'",

@@ -62,6 +62,20 @@ def test_setups_come_in_the_order_of_the_protocol():
     assert [pair.setup for pair in compare_scores(found, found)] == ["medium", "hard"]
 
 
+def test_recall_is_compared_too():
+    before, after = scores(*[0.5] * 8), scores(*[0.5] * 8)
+    before.query_scores.update({"recall@1": [0.0] * 7 + [None], "map@r": [0.5] * 8})
+    after.query_scores.update({"recall@1": [1.0] * 7 + [None], "recall@5": [1.0] * 8})
+    precision, recall = compare_scores(before, after)
+    assert [precision.metric, recall.metric] == ["map", "recall@1"]
+    assert precision.of_precisions
+    assert not recall.of_precisions
+    assert recall.means == (0, 1)
+    assert recall.counts == {"wins": 7, "ties": 0, "losses": 0}
+    assert recall.p_value == 2 / 2**7
+    assert recall.verdict == "clear gain"
+
+
 def test_other_protocols_and_disjoint_queries_are_refused():
     with pytest.raises(RankingError, match=r"all.*medium"):
         compare_scores(scores(0.1), scores(0.1, setup="medium"))

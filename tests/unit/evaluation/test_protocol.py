@@ -100,6 +100,11 @@ def test_truncated_rankings_are_named(top_k, distractors, said):
     assert ("Rankings are truncated" in found) == said
 
 
+def test_rankings_that_were_cut_by_themselves_are_named():
+    assert "Rankings are truncated" in remarks(ranked=2)
+    assert "Rankings are truncated" not in remarks(ranked=3)
+
+
 def test_distractors_are_counted_and_missed_in_benchmarks():
     assert "1,000,000 images" in remarks(distractors=10**6)["With distractors"].text
     assert "Without distractors" in remarks(images=catalogue("rparis6k", 2))

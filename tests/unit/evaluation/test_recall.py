@@ -4,6 +4,7 @@ from retrieval_core.evaluation import (
     label_ground_truth,
     mean_average_precision_at_k,
     mean_average_precision_at_r,
+    r_precision,
     recall_at_k,
 )
 
@@ -47,6 +48,35 @@ def test_map_at_r_of_random_rankings():
         count = right.sum()
         expected = sum(right[: i + 1].mean() for i in range(count) if right[i]) / count
         assert abs(found[query] - expected) < 1e-12
+
+
+def test_r_precision_by_hand():
+    truth = label_ground_truth(IDS, LABELS, IDS, LABELS)
+    scores = r_precision(RANKS, truth)
+    # R = 2: without the query, the first finds one of its label, the second both, the fourth none
+    np.testing.assert_allclose(scores.precisions, [0.5, 1, np.nan, 0, np.nan])
+    assert scores.mean == 0.5
+
+
+def test_r_precision_of_random_and_of_truncated_rankings():
+    rng = np.random.default_rng(2)
+    ids, labels = np.arange(60), rng.integers(0, 6, 60)
+    ranks = np.stack([rng.permutation(60) for _ in ids])
+    truth = label_ground_truth(ids.tolist(), labels.tolist(), ids.tolist(), labels.tolist())
+    found = r_precision(ranks, truth).precisions
+    longest = 0
+    for query in ids:
+        others = [i for i in ranks[query] if i != query]
+        count = (labels == labels[query]).sum() - 1
+        assert found[query] == (labels[others[:count]] == labels[query]).mean()
+        longest = max(longest, count)
+    np.testing.assert_array_equal(r_precision(ranks[:, : longest + 1], truth).precisions, found)
+
+
+def test_nothing_right_is_nan():
+    truth = [{"ok": [], "junk": [0]}]
+    assert np.isnan(r_precision([[0, 1]], truth).mean)
+    assert np.isnan(mean_average_precision_at_r([[0, 1]], truth).map)
 
 
 def test_map_at_k_of_random_rankings():

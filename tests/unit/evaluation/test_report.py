@@ -53,8 +53,18 @@ def test_the_old_protocol():
             "precision@2": (1 + 0.5) / 3,
             "recall@1": 1 / 3,
             "recall@2": 2 / 3,
+            # without its junk, the first query has both answers first
+            "map@r": 1 / 3,
+            "precision@r": 1 / 3,
         }
     )
+    assert scores.query_scores["recall@2"] == [1, 1, 0, None]
+    assert scores.query_scores["precision@r"] == [1, 0, 0, None]
+    assert scores.by_label == {
+        "a": {"queries": 2, "map": 0.625, "recall@1": 0.5, "recall@2": 1, "map@r": 0.5,
+              "precision@r": 0.5},
+        "b": {"queries": 1, "map": 0, "recall@1": 0, "recall@2": 0, "map@r": 0, "precision@r": 0},
+    }  # fmt: skip
     low, high = scores.intervals["map"]
     assert 0 <= low < scores.metrics["map"] < high <= 1
     assert set(scores.intervals) == set(scores.metrics) - {"map_over_labels"}
@@ -74,6 +84,8 @@ def test_the_revisited_protocol():
     assert scores.metrics["map"] == scores.metrics["map_medium"]
     assert scores.intervals["map"] == scores.intervals["map_medium"]
     assert {"map_easy", "map_hard", "precision@2_hard", "recall@1"} <= set(scores.metrics)
+    assert not {"map@r", "precision@r"} & set(scores.metrics)
+    assert scores.query_scores == {}
 
 
 def test_a_setup_without_any_right_answer_is_left_out_of_the_metrics():

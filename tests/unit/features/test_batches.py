@@ -32,7 +32,7 @@ def test_an_unreadable_image_is_a_value_not_a_crash(make_rows):
 def test_the_pool_runs_ahead_but_only_so_far(monkeypatch):
     started = []
 
-    def count(row, image_size):
+    def count(row, *_):
         started.append(row.image_id)
         return batches.Decoded(row, ImageError(row.path, "missing"), 0.0)
 

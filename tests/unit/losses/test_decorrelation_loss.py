@@ -50,7 +50,21 @@ def test_a_single_map_costs_nothing():
     assert float(AttentionDecorrelationLoss()(torch.ones(2, 1, 4))) == 0
 
 
-@pytest.mark.parametrize("name", ["contrastive", "tuple_triplet", "super_feature", "decorrelation"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "batch_hard",
+        "classification",
+        "contrastive",
+        "decorrelation",
+        "distance_weighted",
+        "library",
+        "point_to_set",
+        "super_feature",
+        "triplet_margin",
+        "tuple_triplet",
+    ],
+)
 def test_examples_in_the_docstrings_run(name):
     module = importlib.import_module(f"retrieval_core.losses.{name}")
     result = doctest.testmod(module)

@@ -30,7 +30,7 @@ from retrieval_core.models.backbones import build_backbone, feature_map
 def test_maps_have_the_channels_and_the_stride(
     name: str, skip_layer: int, channels: int, stride: int
 ) -> None:
-    features, built = build_backbone(name, skip_layer)
+    features, built = build_backbone(ModelConfig(backbone=name, skip_layer=skip_layer))
     with torch.no_grad():
         maps = feature_map(features.eval(), torch.zeros(1, 3, 128, 192))
     assert built == channels
@@ -49,7 +49,7 @@ def test_maps_have_the_channels_and_the_stride(
     ],
 )
 def test_transformers_give_maps_channels_first(name: str, skip_layer: int, channels: int) -> None:
-    features, built = build_backbone(name, skip_layer)
+    features, built = build_backbone(ModelConfig(backbone=name, skip_layer=skip_layer))
     with torch.no_grad():
         maps = feature_map(features.eval(), torch.zeros(1, 3, 224, 288))
     assert built == maps.shape[1] == channels
@@ -58,30 +58,35 @@ def test_transformers_give_maps_channels_first(name: str, skip_layer: int, chann
 
 def test_dropped_levels_hold_no_parameters() -> None:
     for name in ("tf_efficientnet_lite0", "resnet18d"):
-        whole, _ = build_backbone(name, 0)
-        cut, _ = build_backbone(name, 1)
+        whole, _ = build_backbone(ModelConfig(backbone=name, skip_layer=0))
+        cut, _ = build_backbone(ModelConfig(backbone=name, skip_layer=1))
         assert len(cut.state_dict()) < len(whole.state_dict()) - 20
 
 
 def test_tensors_carry_the_official_names() -> None:
-    assert "7.1.conv2.weight" in build_backbone("resnet18", 0)[0].state_dict()
-    assert "10.weight" in build_backbone("alexnet", 0)[0].state_dict()
+    assert (
+        "7.1.conv2.weight"
+        in build_backbone(ModelConfig(backbone="resnet18", skip_layer=0))[0].state_dict()
+    )
+    assert (
+        "10.weight" in build_backbone(ModelConfig(backbone="alexnet", skip_layer=0))[0].state_dict()
+    )
 
 
 def test_unknown_name_suggests_close_ones() -> None:
     with pytest.raises(ConfigError, match=r"'resnet51' is neither.*resnet50"):
-        build_backbone("resnet51", 0)
+        build_backbone(ModelConfig(backbone="resnet51", skip_layer=0))
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet18d"])
 def test_skipping_everything_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=name):
-        build_backbone(name, 9)
+        build_backbone(ModelConfig(backbone=name).model_copy(update={"skip_layer": 9}))
 
 
 def test_network_without_maps_is_refused() -> None:
     with pytest.raises(ConfigError, match="crossvit_tiny_240 gives no feature maps"):
-        build_backbone("crossvit_tiny_240", 0)
+        build_backbone(ModelConfig(backbone="crossvit_tiny_240", skip_layer=0))
 
 
 @pytest.mark.parametrize("backbone", ["alexnet", "densenet121", "convnext_atto", "resnet18"])
@@ -98,7 +103,7 @@ def test_narrow_images_have_features_at_every_scale(backbone: str) -> None:
 
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"])
 def test_sides_need_not_be_multiples_of_patches(name: str) -> None:
-    features, _ = build_backbone(name, 0)
+    features, _ = build_backbone(ModelConfig(backbone=name, skip_layer=0))
     with torch.inference_mode():
         maps = features.eval()(torch.zeros(1, 3, 83, 101))
     assert maps.shape[2:] == ((6, 7) if name.startswith("vit") else (3, 4))

@@ -1,4 +1,4 @@
-"""Hard negatives against a sort of everything."""
+"""The tuples of an epoch."""
 
 from pathlib import Path
 
@@ -7,39 +7,7 @@ import pytest
 from training_subject import CONFIG
 
 from retrieval_core.errors import TooManyExclusionsError
-from retrieval_core.training import mining
-from retrieval_core.training.mining import hardest_negatives, mine_tuples
-
-
-def slow_negatives(query, own, pool, labels, count):
-    """The published rule: walk the full ranking, one image per label; then fill up."""
-    ranked = np.argsort(-(pool @ query), kind="stable")
-    chosen, seen = [], {own}
-    for i in ranked:
-        if labels[i] not in seen and len(chosen) < count:
-            chosen.append(i)
-            seen.add(labels[i])
-    rest = [i for i in ranked if labels[i] != own and i not in chosen]
-    return chosen + rest[: count - len(chosen)]
-
-
-@pytest.mark.parametrize("count", [1, 4, 5, 9, 200])
-def test_equals_the_walk_down_the_ranking(monkeypatch, count):
-    monkeypatch.setattr(mining, "BLOCK", 7)
-    rng = np.random.default_rng(0)
-    pool = rng.standard_normal((60, 8)).astype(np.float32)
-    labels = rng.integers(0, 6, 60) * 10
-    queries = rng.standard_normal((20, 8)).astype(np.float32)
-    own = rng.integers(0, 8, 20) * 10  # some labels are not in the pool
-    found = list(hardest_negatives(queries, own, pool, labels, count))
-    for query, label, actual in zip(queries, own, found, strict=True):
-        assert actual.tolist() == slow_negatives(query, label, pool, labels, count)
-
-
-def test_a_pool_of_the_query_label_alone_gives_no_negative():
-    pool = np.eye(3, dtype=np.float32)
-    (found,) = hardest_negatives(pool[:1], np.array([4]), pool, np.array([4, 4, 4]), 2)
-    assert len(found) == 0
+from retrieval_core.training.mining import mine_tuples
 
 
 def test_tuples_of_an_epoch(catalogue, model, reader):

@@ -15,7 +15,7 @@ from retrieval_core.losses import (
     TupleTripletLoss,
 )
 from retrieval_core.training.collapse import CollapseWarning, EpochStatistics, warn_of_collapse
-from retrieval_core.training.objective import TupleOutcome, build_objective
+from retrieval_core.training.objective import Outcome, build_objective
 
 ROLES = torch.tensor([-1, 1, 0, 0])
 
@@ -37,7 +37,7 @@ def test_global_losses_see_the_embeddings_in_order(model, images, kind, loss):
     assert outcome.loss.item() == pytest.approx(loss(0.7)(embeddings, ROLES).item(), rel=1e-4)
     distances = nn.functional.pdist(embeddings)
     assert outcome.spread == pytest.approx(float(distances.mean()), rel=1e-4)
-    assert (outcome.images, outcome.negatives) == (4, 2)
+    assert (outcome.images, outcome.compared) == (4, 2)
 
 
 def test_super_feature_loss_sums_both_terms(model, images):
@@ -50,7 +50,7 @@ def test_super_feature_loss_sums_both_terms(model, images):
     decorrelation = sum(AttentionDecorrelationLoss(0.1)(maps) for _, maps, _ in outputs)
     expected = (loss(features, ROLES) + decorrelation).item()
     assert outcome.loss.item() == pytest.approx(expected, rel=1e-4)
-    assert outcome.negatives == 2 * len(loss.matched_tuples(features, ROLES)[0]) // 4
+    assert outcome.compared == 2 * len(loss.matched_tuples(features, ROLES)[0]) // 4
     outcome.loss.backward()
     assert model.features[0].weight.grad.abs().sum() > 0
 
@@ -59,7 +59,7 @@ def test_super_features_without_a_match_still_train(model, images):
     config = LossConfig(kind="super_feature", ratio=1e-6)
     outcome = build_objective(model, config)(images, ROLES)
     outcome.loss.backward()
-    assert outcome.negatives == 0
+    assert outcome.compared == 0
     assert torch.isfinite(model.features[0].weight.grad).all()
 
 
@@ -69,7 +69,7 @@ def test_a_network_without_super_features_is_refused():
 
 
 def outcome(*, active, spread):
-    return TupleOutcome(torch.tensor(1.5), images=4, active=active, negatives=2, spread=spread)
+    return Outcome(torch.tensor(1.5), images=4, active=active, compared=2, spread=spread)
 
 
 def test_averages_of_an_epoch():

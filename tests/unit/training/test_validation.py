@@ -9,7 +9,7 @@ from training_subject import as_catalogue
 from retrieval_core.data.catalogue import QueryTruth, label_truth
 from retrieval_core.evaluation.average_precision import mean_average_precision
 from retrieval_core.training import validation
-from retrieval_core.training.validation import leave_one_out_map, listed_truth_map, validate
+from retrieval_core.training.validation import leave_one_out_scores, listed_truth_scores, validate
 
 
 def slow_map(vectors, labels):
@@ -29,28 +29,37 @@ def slow_map(vectors, labels):
     return float(np.mean(precisions))
 
 
+def slow_recall(vectors, labels):
+    similarity = vectors @ vectors.T - 9 * np.eye(len(labels))
+    asked = [i for i, label in enumerate(labels) if label >= 0 and (labels == label).sum() > 1]
+    return np.mean([labels[similarity[i].argmax()] == labels[i] for i in asked])
+
+
 def test_equals_loops(monkeypatch):
     monkeypatch.setattr(validation, "BLOCK", 11)
     rng = np.random.default_rng(0)
     vectors = rng.standard_normal((40, 5)).astype(np.float32)
     labels = rng.integers(-1, 9, 40)
-    assert leave_one_out_map(vectors, labels) == pytest.approx(slow_map(vectors, labels))
+    found = leave_one_out_scores(vectors, labels)
+    assert found == pytest.approx((slow_map(vectors, labels), slow_recall(vectors, labels)))
 
 
 def test_perfect_descriptors_score_one():
     labels = np.array([0, 0, 1, 1, -1])
     vectors = np.eye(3, dtype=np.float32)[[0, 0, 1, 1, 2]]
-    assert leave_one_out_map(vectors, labels) == 1.0
+    assert leave_one_out_scores(vectors, labels) == (1.0, 1.0)
 
 
 @pytest.mark.parametrize("labels", [[], [0], [0, 1, 2], [-1, -1]])
 def test_nothing_to_score_is_none(labels):
     vectors = np.zeros((len(labels), 3), dtype=np.float32)
-    assert leave_one_out_map(vectors, np.array(labels, dtype=np.int64)) is None
+    assert leave_one_out_scores(vectors, np.array(labels, dtype=np.int64)) is None
 
 
 def test_only_the_val_split_is_scored(rows, reader, model):
-    assert 0 < validate(model, as_catalogue(rows), reader) <= 1
+    scores = validate(model, as_catalogue(rows), reader)
+    assert 0 < scores.map <= 1
+    assert 0 <= scores.recall <= 1
     training = [row for row in rows if row.split == "train"]
     assert validate(model, as_catalogue(training), reader) is None
     unlabelled = [dataclasses.replace(row, label="") for row in rows]
@@ -64,7 +73,7 @@ def test_listed_right_answers_come_before_labels(rows, reader, model):
     assert validate(model, same, reader) == pytest.approx(by_label)
     # the most similar of a pair's images is the query itself
     itself = (QueryTruth(val[0].image_id, (val[0].image_id,), (), ()),)
-    assert validate(model, as_catalogue(rows, val_truth=itself), reader) == 1.0
+    assert validate(model, as_catalogue(rows, val_truth=itself), reader) == (1.0, 1.0)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -80,10 +89,10 @@ def test_listed_right_answers_are_scored_as_the_evaluation_scores_them(monkeypat
     similarity = vectors[:8] @ vectors.T
     ranks = np.array(ids)[np.argsort(-similarity, axis=1, kind="stable")]
     expected = mean_average_precision(ranks, [{"ok": t.easy, "junk": t.junk} for t in truth])
-    assert listed_truth_map(vectors, ids, truth) == pytest.approx(expected.map)
+    assert listed_truth_scores(vectors, ids, truth).map == pytest.approx(expected.map)
 
 
 def test_listed_queries_that_cannot_be_scored_are_left_out():
     vectors = np.eye(3, dtype=np.float32)
-    assert listed_truth_map(vectors, [5, 6, 7], [QueryTruth(5, (), (), (6,))]) is None
-    assert listed_truth_map(vectors, [5, 6, 7], [QueryTruth(8, (5,), (), ())]) is None
+    assert listed_truth_scores(vectors, [5, 6, 7], [QueryTruth(5, (), (), (6,))]) is None
+    assert listed_truth_scores(vectors, [5, 6, 7], [QueryTruth(8, (5,), (), ())]) is None

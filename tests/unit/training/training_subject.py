@@ -12,10 +12,12 @@ from torch.nn import functional as F
 
 from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.config import (
+    AugmentationConfig,
     LossConfig,
     MiningConfig,
     ModelConfig,
     OptimizerConfig,
+    SamplingConfig,
     TrainingConfig,
 )
 from retrieval_core.data.catalogue import Catalogue, ImageRow
@@ -32,6 +34,17 @@ CONFIG = TrainingConfig(
     select="last",
     loss=LossConfig(margin=0.8),
     mining=MiningConfig(negatives=3, pool=16),
+    optimizer=OptimizerConfig(learning_rate=1e-3, decay=0.9),
+)
+
+LABELLED = TrainingConfig(
+    epochs=3,
+    batch=4,
+    image_size=40,
+    select="last",
+    sampling=SamplingConfig(kind="classes", classes=4, images=2),
+    augmentation=AugmentationConfig(side=32, scale=(0.5, 1.0)),
+    loss=LossConfig(kind="batch_hard_triplet", margin=0.3),
     optimizer=OptimizerConfig(learning_rate=1e-3, decay=0.9),
 )
 
@@ -111,7 +124,7 @@ if __name__ == "__main__":
     train(
         TinyNetwork(),
         as_catalogue(write_dataset(Path(sys.argv[1]))),
-        CONFIG,
+        LABELLED if "labelled" in sys.argv else CONFIG,
         ArtifactDirectory(sys.argv[2]),
         seed=3,
         on_step=lambda step, steps, loss: print("step", step, flush=True),

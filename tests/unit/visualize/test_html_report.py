@@ -4,9 +4,11 @@ from html.parser import HTMLParser
 import pytest
 
 from retrieval_core.artifacts import ArtifactDirectory
+from retrieval_core.evaluation import Scores
 from retrieval_core.visualize import StageTiming, build_report
 from retrieval_core.visualize.facts import dataset_facts, in_words, stage_bars
 from retrieval_core.visualize.inputs import comparisons
+from retrieval_core.visualize.label_table import label_table
 from retrieval_core.visualize.scoreboard import metric_title
 
 VOID = {"meta", "img", "source", "br", "hr", "link", "input"}
@@ -172,7 +174,8 @@ def test_durations_in_words(seconds, words):
 @pytest.mark.parametrize(
     ("name", "title"),
     [("map", "mAP"), ("map_hard", "mAP, hard"), ("map_over_labels", "mAP over labels"),
-     ("precision@5_medium", "precision@5, medium"), ("recall@1", "recall@1")],
+     ("precision@5_medium", "precision@5, medium"), ("recall@1", "recall@1"),
+     ("map@r", "mAP@R"), ("precision@r", "precision@R"), ("nmi", "NMI")],
 )  # fmt: skip
 def test_metrics_in_words(name, title):
     assert metric_title(name) == title
@@ -188,3 +191,18 @@ def test_dataset_facts(catalogue):
     assert facts["Images"] == "18 (0 train, 0 val, 18 test)"
     assert facts["Queries"] == "6"
     assert facts["Positives per query, median"] == "4 (from 4 to 4)"
+
+
+def test_scores_of_recognition_and_of_labels_are_in_the_report(html):
+    assert "recall@5" in html
+    assert "mAP@R" in html
+    assert "Global descriptor, by label" in html
+
+
+def test_the_hardest_labels_come_first():
+    found = {str(i): {"queries": 2, "map": i / 100, "recall@1": 1.0} for i in range(60, 0, -1)}
+    table = label_table(Scores({}, {}, {}, [], [], by_label=found))
+    assert table.metrics == ["queries", "mAP", "recall@1"]
+    assert table.rows[0] == ("1", 2, [0.01, 1.0])
+    assert (len(table.rows), table.left_out) == (50, 10)
+    assert label_table(Scores({}, {}, {}, [], [], by_label={"a": found["1"]})) is None

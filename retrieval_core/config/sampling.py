@@ -1,0 +1,72 @@
+"""Which images a training step sees, and through which changes."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from retrieval_core.config.base import Config
+
+Range = tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
+
+
+class SamplingConfig(Config):
+    """What a batch is made of."""
+
+    kind: Literal["tuples", "classes", "triplets"] = Field(
+        "tuples",
+        description="mined tuples; P classes of K images each; or anchor, positive and negative "
+        "at random, training.batch of them",
+    )
+    classes: int = Field(16, ge=2, le=4096, description="P, distinct classes of a batch")
+    images: int = Field(
+        4,
+        ge=2,
+        le=1024,
+        description="K, distinct images of each; a class of fewer gives all it has, so that a "
+        "class of one has no positive",
+    )
+    steps: int | None = Field(
+        None,
+        ge=1,
+        description="batches of an epoch; null: as many as hold every training image once (kind "
+        "classes), or have every image as an anchor once (kind triplets)",
+    )
+    mining: Literal["none", "global"] = Field(
+        "none",
+        description="'global' compares all training images with each other before every epoch: a "
+        "batch of classes is then one class and those most often confused with it, and a "
+        "triplet's negative one of the nearest images of another class",
+    )
+    neighbours: int = Field(
+        10, ge=1, le=1000, description="nearest images of other classes that mining looks at"
+    )
+
+
+class AugmentationConfig(Config):
+    """Changes of training images in labelled batches; each of them becomes a square.
+
+    Mirroring is `training.flip`.
+    """
+
+    side: int = Field(224, ge=32, le=2048, description="of the square, pixels")
+    fit: Literal["crop", "pad", "stretch"] = Field(
+        "crop",
+        description="how images become squares: random resized crop, surrounded with the mean "
+        "colour, or stretched",
+    )
+    scale: Range = Field((0.2, 1.0), description="share of the image's area that a crop keeps")
+    ratio: Range = Field((0.75, 1.3333), description="width by height of a crop, before resizing")
+    brightness: float = Field(0.0, ge=0, le=1, description="strength of the random change; 0: none")
+    contrast: float = Field(0.0, ge=0, le=1, description="likewise")
+    saturation: float = Field(0.0, ge=0, le=1, description="likewise")
+    hue: float = Field(0.0, ge=0, le=0.5, description="likewise, share of the colour circle")
+
+    @model_validator(mode="after")
+    def _ranges_ascend(self) -> Self:
+        for name in ("scale", "ratio"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"{name} must ascend, not {low}..{high}")
+        if self.scale[1] > 1:
+            raise ValueError(f"scale must not exceed 1, not {self.scale[1]}")
+        return self

@@ -1,0 +1,58 @@
+"""What of a network does not learn."""
+
+from typing import Literal
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from retrieval_core.errors import ConfigError
+from retrieval_core.models.base import RetrievalModel
+
+
+def freeze_first_layers(model: RetrievalModel, count: int) -> None:
+    """Exclude the first layers of the backbone, and what they need, from learning.
+
+    Layers are counted as `first_layers` lists them. No gradient is computed for them, which saves
+    the most expensive part of the backward pass.
+
+    Raises:
+        ConfigError: the backbone has fewer layers.
+    """
+    layers = first_layers(model.features)
+    if count > len(layers):
+        raise ConfigError(
+            f"training.frozen_layers: {model.config.backbone} has {len(layers)} layers, not {count}"
+        )
+    for layer in layers[:count]:
+        layer.requires_grad_(False)
+    if count:
+        for parameter in _network(model.features).parameters(recurse=False):
+            parameter.requires_grad_(False)  # tokens and positions, which come first
+
+
+def first_layers(features: nn.Module) -> list[nn.Module]:
+    """A backbone's layers with weights in order; sequences of blocks count block by block."""
+    layers = [part for child in _network(features).children() for part in _unrolled(child)]
+    return [layer for layer in layers if next(layer.parameters(), None) is not None]
+
+
+def start_learning(model: RetrievalModel, batch_norm: Literal["frozen", "learned"]) -> None:
+    """Training mode; batch-norm uses the batch's statistics if it is "learned" and not frozen."""
+    model.train()
+    if batch_norm == "learned":
+        for module in model.modules():
+            if isinstance(module, _BatchNorm):
+                module.train(all(p.requires_grad for p in module.parameters()))
+
+
+def _network(features: nn.Module) -> nn.Module:
+    """What a wrapper of timm networks holds, or the sequence of layers itself."""
+    wrapped = getattr(features, "network", features)
+    return wrapped if isinstance(wrapped, nn.Module) else features
+
+
+def _unrolled(layer: nn.Module) -> list[nn.Module]:
+    # named sequences such as convolution, batch-norm and activation are one layer
+    if type(layer) in (nn.Sequential, nn.ModuleList):
+        return [part for child in layer.children() for part in _unrolled(child)]
+    return [layer]

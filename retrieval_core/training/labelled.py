@@ -1,0 +1,135 @@
+"""Learning from labelled batches."""
+
+from contextlib import nullcontext
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.optim import Adam
+
+from retrieval_core.config import TrainingConfig
+from retrieval_core.data.augmentation import Augmentation
+from retrieval_core.data.catalogue import Catalogue
+from retrieval_core.data.images import normalise
+from retrieval_core.data.sampling import class_numbers
+from retrieval_core.models.base import RetrievalModel
+from retrieval_core.training.batches import Batch, draw_batches, load_batches, mine_neighbours
+from retrieval_core.training.collapse import EpochStatistics
+from retrieval_core.training.folding import folded_batch_norm
+from retrieval_core.training.freezing import freeze_first_layers, start_learning
+from retrieval_core.training.labelled_loss import BatchLoss, branched
+from retrieval_core.training.objective import Outcome, mean_distance
+from retrieval_core.training.reading import ImageReader
+from retrieval_core.training.stepping import OnStep, Stepper
+
+TOGETHER_ON_CPU = 4
+
+
+class LabelledCourse:
+    """Batches of classes, or of triplets, drawn for every epoch.
+
+    Training images without a label are left out.
+
+    Args:
+        model: network.
+        catalogue: its split train is learnt from.
+        config: the recipe.
+        seed: of every random choice.
+
+    Raises:
+        ConfigError: the loss needs another network, or more layers are frozen than there are.
+    """
+
+    def __init__(
+        self, model: RetrievalModel, catalogue: Catalogue, config: TrainingConfig, seed: int
+    ) -> None:
+        self._rows = [row for row in catalogue.split("train") if row.label]
+        self._labels = class_numbers(self._rows)
+        classes = len(set(self._labels.tolist()))
+        self.loss = BatchLoss(model, config.loss, classes, seed=seed).to(model.device)
+        self._model = model
+        self._config = config
+        self._seed = seed
+        self._augmentation = Augmentation(config.augmentation, config.flip, model.config.mean)
+        freeze_first_layers(model, config.frozen_layers)
+
+    def epoch(
+        self, number: int, optimizer: Adam, reader: ImageReader, on_step: OnStep | None
+    ) -> EpochStatistics:
+        """Draw batches and take a step for each; see `Course`.
+
+        Raises:
+            DatasetError: there are too few classes or images.
+            DivergenceError: the loss or a descriptor is not finite.
+            TooManyExclusionsError: as the reader does.
+        """
+        config, rng = self._config, np.random.default_rng([self._seed, number])
+        nearest = None
+        if config.sampling.mining == "global":
+            count = config.sampling.neighbours
+            nearest = mine_neighbours(self._model, self._rows, self._labels, count, reader)
+        drawn = draw_batches(self._labels, config, rng, nearest)
+        batches = load_batches(
+            drawn,
+            self._rows,
+            self._labels,
+            self._augmentation,
+            reader,
+            group=3 if config.sampling.kind == "triplets" else 1,
+            seed=(self._seed, number),
+        )
+        stepper = Stepper(optimizer, config, number, len(drawn), on_step)
+        statistics = EpochStatistics("anchors")
+        start_learning(self._model, config.batch_norm)
+        self.loss.train()
+        frozen = config.batch_norm == "frozen"
+        with folded_batch_norm(self._model) if frozen else nullcontext():
+            for batch in batches:
+                outcome = self._outcome(batch)
+                stepper.backward(outcome.loss)
+                statistics.add(outcome)
+                stepper.step()
+        return statistics
+
+    def _outcome(self, batch: Batch) -> Outcome:
+        labels = batch.labels.to(self._model.device)
+        embeddings, branch = self._embed(batch.images)
+        active = self.loss.ranking.active(embeddings.detach(), labels)
+        return Outcome(
+            loss=self.loss(embeddings, branch, labels),
+            images=len(labels),
+            active=int(active.sum()),
+            compared=len(active),
+            spread=mean_distance(embeddings[:, None]),
+        )
+
+    def _embed(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
+        """(n, D) embeddings of unit norm, and what an auxiliary classification learns from."""
+        parts = torch.split(pixels, self._together(len(pixels)))
+        outputs = [self._forward(part) for part in parts]
+        embeddings = torch.cat([embedding for embedding, _ in outputs])
+        branches = [branch for _, branch in outputs if branch is not None]
+        return embeddings, torch.cat(branches) if branches else None
+
+    def _forward(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
+        model = self._model
+        images = normalise(pixels.to(model.device), mean=model.config.mean, std=model.config.std)
+        half = self._config.precision == "bfloat16"
+        with torch.autocast(model.device.type, torch.bfloat16, enabled=half):
+            if self.loss.classification is None:
+                embedding, branch = model(images), None
+            else:
+                embedding, branch = branched(model).branches(images)
+        # rounding to 8 bits leaves norms that are 1 only to the second digit
+        embedding = F.normalize(embedding.float()) if half else embedding
+        return embedding, None if branch is None else branch.float()
+
+    def _together(self, count: int) -> int:
+        config = self._config
+        if config.batch_norm == "learned":
+            return count
+        if config.together is not None:
+            return config.together
+        small = self._model.device.type == "cpu" and config.precision == "float32"
+        return TOGETHER_ON_CPU if small else count
