@@ -8,7 +8,8 @@ from retrieval_core.errors import ConfigError
 
 
 def parse(**library):
-    return parse_config({"training": {"loss": {"kind": "library", "library": library}}})
+    loss = {"kind": "library", "library": library}
+    return parse_config({"training": {"sampling": {"kind": "classes"}, "loss": loss}})
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ BAD = {
     ),
     "wrong type": ("seed: many", "seed: Input should be a valid integer"),
     "out of range": ("training: {flip: 2}", "training.flip: Input should be less than or equal"),
-    "not a choice": ("model: {method: sift}", "'how', 'fire' or 'gem', not 'sift'"),
+    "not a choice": ("model: {method: sift}", "'cgd' or 'embedding', not 'sift'"),
     "combination": (
         "training: {loss: {kind: super_feature}}\nmodel: {method: how}",
         "needs model.method 'fire', not 'how'",
