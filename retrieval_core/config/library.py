@@ -11,7 +11,9 @@ BASES = {"BaseMetricLossFunction", "GenericPairLoss", "BaseMiner"}
 UNFIT = {
     "DynamicSoftMarginLoss",  # holds on to the graph of the batch before
     "EmbeddingsAlreadyPackagedAsTriplets",  # see the loss triplet_margin
+    "InstanceLoss",  # takes the numbers of classes for those of images
     "ManifoldLoss",  # learns without labels
+    "SmoothAPLoss",  # takes the number of images per class for that of classes
     "VICRegLoss",  # learns without labels
 }
 FILLED_IN = {"num_classes", "embedding_size", "descriptors_dim"}

@@ -53,7 +53,7 @@ def test_what_the_library_takes_is_accepted(library):
             "pos_strategy must be one of",
         ),
         ({"miner_arguments": {"margin": 0.1}}, "need a library.miner"),
-        ({"name": "InstanceLoss", "miner": "BatchHardMiner"}, "refuses.*Instance.*BatchHard"),
+        ({"name": "PNPLoss", "miner": "BatchHardMiner"}, "refuses.*PNPLoss.*BatchHard"),
         ({"name": "ProxyAnchorLoss", "memory": 64}, "ProxyAnchorLoss has none; accepted: Angular"),
     ],
 )
