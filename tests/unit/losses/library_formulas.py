@@ -2,6 +2,7 @@
 
 import math
 import statistics
+from functools import partial
 
 from torch.nn.functional import normalize
 
@@ -140,14 +141,6 @@ def softmax_cost(rows, labels, loss, scale, change):
     return mean(costs)
 
 
-def slow_normalised_softmax(rows, labels, loss):
-    return softmax_cost(rows, labels, loss, 1 / 0.05, lambda s: s)
-
-
-def slow_cosface(rows, labels, loss):
-    return softmax_cost(rows, labels, loss, 64, lambda s: s - 0.35)
-
-
 def slow_arcface(rows, labels, loss):
     margin = math.radians(28.6)
     return softmax_cost(rows, labels, loss, 64, lambda s: math.cos(math.acos(s) + margin))
@@ -182,10 +175,6 @@ def slow_large_margin(rows, labels, loss, *, unit=False):
             cross_entropy([x * (1 if unit else n) for x, n in zip(logits, norms, strict=True)], own)
         )
     return mean(costs)
-
-
-def slow_sphereface(rows, labels, loss):
-    return slow_large_margin(rows, labels, loss, unit=True)
 
 
 def slow_soft_triple(rows, labels, loss):
@@ -376,7 +365,7 @@ FORMULAS = {
     "ArcFaceLoss": slow_arcface,
     "CircleLoss": slow_circle,
     "ContrastiveLoss": slow_contrastive,
-    "CosFaceLoss": slow_cosface,
+    "CosFaceLoss": partial(softmax_cost, scale=64, change=lambda s: s - 0.35),
     "FastAPLoss": slow_fast_ap,
     "GeneralizedLiftedStructureLoss": slow_lifted,
     "HistogramLoss": slow_histogram,
@@ -388,7 +377,7 @@ FORMULAS = {
     "NCALoss": slow_nca,
     "NPairsLoss": slow_n_pairs,
     "NTXentLoss": slow_nt_xent,
-    "NormalizedSoftmaxLoss": slow_normalised_softmax,
+    "NormalizedSoftmaxLoss": partial(softmax_cost, scale=1 / 0.05, change=lambda s: s),
     "P2SGradLoss": slow_p2s_grad,
     "PNPLoss": slow_pnp,
     "ProxyAnchorLoss": slow_proxy_anchor,
@@ -396,7 +385,7 @@ FORMULAS = {
     "RankedListLoss": slow_ranked_list,
     "SignalToNoiseRatioContrastiveLoss": slow_signal_to_noise,
     "SoftTripleLoss": slow_soft_triple,
-    "SphereFaceLoss": slow_sphereface,
+    "SphereFaceLoss": partial(slow_large_margin, unit=True),
     "SubCenterArcFaceLoss": slow_sub_center_arcface,
     "SupConLoss": slow_supervised_contrastive,
     "ThresholdConsistentMarginLoss": slow_threshold_consistent,
