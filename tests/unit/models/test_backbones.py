@@ -56,7 +56,7 @@ def test_maps_have_the_channels_and_the_stride(
 def test_transformers_give_maps_channels_first(name: str, skip_layer: int, channels: int) -> None:
     features, built = build_backbone(ModelConfig(backbone=name, skip_layer=skip_layer))
     with torch.no_grad():
-        maps = feature_map(features.eval(), torch.zeros(1, 3, 224, 288))
+        maps = feature_map(features.eval(), torch.zeros(1, 3, 128, 160))
     assert built == maps.shape[1] == channels
     assert maps.shape[2] < maps.shape[3]
 

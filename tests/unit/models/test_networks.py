@@ -35,7 +35,7 @@ CONFIGS = {
     ),
     "embedding vit": ModelConfig(
         method="embedding",
-        backbone="vit_tiny_patch16_224",
+        backbone="test_vit",
         tokens="class",
         input=InputConfig(size=32),
         dim=16,
