@@ -89,6 +89,49 @@ GEM = Diagram(
     [Lane("training", (4,)), Lane("search", (5, 6))],
 )
 
+CGD = Diagram(
+    "method-cgd",
+    "CGD: branches pool one feature map, each is projected and normalised, and they are joined; "
+    "the first one also feeds a classification in training",
+    [
+        Box(0, 0.75, "images", "(B, 3, H, W)", "data"),
+        Box(1, 0.75, note="last down-sampling\nleft out",
+            code=f"{MODELS}.backbones.build_backbone"),
+        Box(2.1, 0, "first branch", "S, M or G:\n(B, C)"),
+        Box(2.1, 1.5, "second branch", "S, M or G:\n(B, C)"),
+        Box(3.1, 0, "projection", "linear, no bias:\n(B, D / 2)"),
+        Box(3.1, 1.5, "projection", "linear, no bias:\n(B, D / 2)"),
+        Box(4.2, 0.75, note="L2 norm each, joined,\nL2 norm: (B, D)",
+            code=f"{MODELS}.cgd.CgdNetwork.branches"),
+        Box(5.4, -0.3, "classification", "batch norm, linear,\nsoft-max", "loss"),
+        Box(5.4, 0.6, "ranking", "batch-hard triplet,\nmargin 0.1", "loss"),
+        Box(5.4, 1.7, note="cosine similarity", code=f"{INDEX}.VectorIndex"),
+    ],
+    [
+        Arrow(0, 1), Arrow(1, 2), Arrow(1, 3), Arrow(2, 4), Arrow(3, 5), Arrow(4, 6), Arrow(5, 6),
+        Arrow(4, 7), Arrow(6, 8), Arrow(6, 9),
+    ],
+    [Lane("training", (7, 8)), Lane("search", (9,))],
+)  # fmt: skip
+
+EMBEDDING = Diagram(
+    "method-embedding",
+    "An embedding network: one vector per image by pooling and a projection, L2-normalised",
+    [
+        Box(0, 0.5, "images", "(B, 3, H, W)", "data"),
+        Box(1, 0.5, note="pad, resize\nor refuse", code=f"{MODELS}.inputs.fit_images"),
+        Box(2, 0.5, note="feature map\n(B, C, H', W')", code=f"{MODELS}.backbones.build_backbone"),
+        Box(3, 0.5, note="gem, mac, spoc, rmac,\nregional", code=f"{MODELS}.pooling.build_pooling"),
+        Box(4, 0.5, note="linear, L2 norm:\n(B, D)",
+            code=f"{MODELS}.embedding.EmbeddingNetwork.forward"),
+        Box(5.2, -0.1, "a loss", "on labels or tuples", "loss"),
+        Box(5.2, 1.1, note="mean over scales,\nL2 norm", code=f"{MODELS}.scaling.combine_scales"),
+        Box(6.2, 1.1, note="cosine similarity", code=f"{INDEX}.VectorIndex"),
+    ],
+    [Arrow(0, 1), Arrow(1, 2), Arrow(2, 3), Arrow(3, 4), Arrow(4, 5), Arrow(4, 6), Arrow(6, 7)],
+    [Lane("training", (5,)), Lane("search", (6, 7))],
+)  # fmt: skip
+
 ASMK = Diagram(
     "method-asmk",
     "ASMK: descriptors of an image are summed per visual word and compared word by word",
@@ -133,7 +176,7 @@ PIPELINE = Diagram(
     ],
 )  # fmt: skip
 
-DIAGRAMS = [HOW, FIRE, GEM, ASMK, PIPELINE]
+DIAGRAMS = [HOW, FIRE, GEM, CGD, EMBEDDING, ASMK, PIPELINE]
 
 
 if __name__ == "__main__":

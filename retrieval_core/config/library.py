@@ -9,10 +9,12 @@ from retrieval_core.config.loss import LibraryLossConfig
 
 BASES = {"BaseMetricLossFunction", "GenericPairLoss", "BaseMiner"}
 UNFIT = {
-    "DynamicSoftMarginLoss",  # holds on to the graph of the batch before
-    "EmbeddingsAlreadyPackagedAsTriplets",  # see the loss triplet_margin
-    "ManifoldLoss",  # learns without labels
-    "VICRegLoss",  # learns without labels
+    "DynamicSoftMarginLoss": "holds on to the graph of the batch before",
+    "EmbeddingsAlreadyPackagedAsTriplets": "is what training.loss.kind triplet_margin does",
+    "InstanceLoss": "takes the numbers of classes for those of images",
+    "ManifoldLoss": "learns without labels",
+    "SmoothAPLoss": "takes the number of images per class for that of classes",
+    "VICRegLoss": "learns without labels",
 }
 FILLED_IN = {"num_classes", "embedding_size", "descriptors_dim"}
 """Arguments that follow from the network and the data."""
@@ -62,7 +64,7 @@ def library_class(family: Family, name: str) -> Any:
     """The loss or miner class of this name.
 
     Raises:
-        ValueError: the library has no such class.
+        ValueError: the library has no such class, or one that does not do here.
     """
     from pytorch_metric_learning import losses, miners
 
@@ -74,10 +76,14 @@ def library_class(family: Family, name: str) -> Any:
     known = {
         known_name: member
         for known_name, member in sorted(vars(module).items())
-        if inspect.isclass(member) and issubclass(member, base) and known_name not in BASES | UNFIT
+        if inspect.isclass(member)
+        and issubclass(member, base)
+        and known_name not in BASES | UNFIT.keys()
     }
+    key = "library.name" if family == "losses" else "library.miner"
+    if name in UNFIT:
+        raise ValueError(f"{key}: {name} is left out, it {UNFIT[name]}; {_nearest('', known)}")
     if name not in known:
-        key = "library.name" if family == "losses" else "library.miner"
         raise ValueError(f"{key}: pytorch-metric-learning has no {name!r}; {_nearest(name, known)}")
     return known[name]
 

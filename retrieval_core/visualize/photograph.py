@@ -7,6 +7,7 @@ from torch import Tensor
 
 from retrieval_core.data.catalogue import Box
 from retrieval_core.data.images import load_image, mean_colour, to_tensor
+from retrieval_core.errors import PictureError
 from retrieval_core.models import RetrievalModel
 
 
@@ -42,7 +43,13 @@ def read_photograph(
 
     Raises:
         ImageError: it cannot be read.
+        PictureError: the network sees a square, in which a place is not one of the photograph.
     """
+    if model.input_size is not None:
+        raise PictureError(
+            f"a network that brings images to {model.input_size} x {model.input_size} pixels has "
+            "no places to show in a photograph; one that takes any size has"
+        )
     bars = mean_colour(model.config.mean) if square else None
     image = load_image(path, image_size=image_size, box=box, bars=bars)
     pixels = to_tensor(image, mean=model.config.mean, std=model.config.std)

@@ -8,7 +8,8 @@ from retrieval_core.errors import ConfigError
 
 
 def parse(**library):
-    return parse_config({"training": {"loss": {"kind": "library", "library": library}}})
+    loss = {"kind": "library", "library": library}
+    return parse_config({"training": {"sampling": {"kind": "classes"}, "loss": loss}})
 
 
 @pytest.mark.parametrize(
@@ -35,7 +36,7 @@ def test_what_the_library_takes_is_accepted(library):
     [
         ({"name": "ProxyAnchor"}, "'ProxyAnchor'; did you mean 'ProxyAnchorLoss'"),
         ({"name": "Foo"}, "accepted: AngularLoss, ArcFaceLoss"),
-        ({"name": "VICRegLoss"}, "no 'VICRegLoss'"),
+        ({"name": "VICRegLoss"}, "VICRegLoss is left out, it learns without labels; accepted"),
         ({"name": "GenericPairLoss"}, "no 'GenericPairLoss'"),
         ({"arguments": {"alfa": 2}}, "takes no 'alfa'; did you mean 'alpha'"),
         ({"arguments": {"x": 2}}, "takes no 'x'; accepted: alpha, beta, base"),
@@ -53,7 +54,7 @@ def test_what_the_library_takes_is_accepted(library):
             "pos_strategy must be one of",
         ),
         ({"miner_arguments": {"margin": 0.1}}, "need a library.miner"),
-        ({"name": "InstanceLoss", "miner": "BatchHardMiner"}, "refuses.*Instance.*BatchHard"),
+        ({"name": "PNPLoss", "miner": "BatchHardMiner"}, "refuses.*PNPLoss.*BatchHard"),
         ({"name": "ProxyAnchorLoss", "memory": 64}, "ProxyAnchorLoss has none; accepted: Angular"),
     ],
 )

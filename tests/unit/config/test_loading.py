@@ -62,6 +62,10 @@ BAD = {
         "training: {loss: {kind: super_feature}}\nmodel: {method: how}",
         "needs model.method 'fire', not 'how'",
     ),
+    "a branch that is not there": (
+        "training: {sampling: {kind: classes}, loss: {kind: point_to_set, auxiliary: {weight: 1}}}",
+        "needs model.method 'cgd', not 'how'",
+    ),
     "missing path": ("dataset: {kind: folder}", "needs folder.path or folder.table"),
     "not yaml": ("a: [", "is not YAML"),
     "not a mapping": ("- 1", "expected keys and values, found list"),

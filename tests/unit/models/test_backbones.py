@@ -25,6 +25,9 @@ from retrieval_core.models.backbones import build_backbone, feature_map
         ("tf_efficientnet_lite0", 0, 1280, 32),
         ("tf_efficientnet_lite0", 1, 112, 16),
         ("convnext_atto", 0, 320, 32),
+        ("regnet_y_400mf", 0, 440, 32),
+        ("mnasnet0_5", 0, 1280, 32),
+        ("shufflenet_v2_x0_5", 0, 1024, 32),
     ],
 )
 def test_maps_have_the_channels_and_the_stride(
@@ -45,13 +48,15 @@ def test_maps_have_the_channels_and_the_stride(
     [
         ("swin_tiny_patch4_window7_224", 0, 768),
         ("swin_tiny_patch4_window7_224", 1, 384),
+        ("swinv2_tiny_window8_256", 1, 384),
+        ("swin_v2_t", 0, 768),
         ("vit_tiny_patch16_224", 0, 192),
     ],
 )
 def test_transformers_give_maps_channels_first(name: str, skip_layer: int, channels: int) -> None:
     features, built = build_backbone(ModelConfig(backbone=name, skip_layer=skip_layer))
     with torch.no_grad():
-        maps = feature_map(features.eval(), torch.zeros(1, 3, 224, 288))
+        maps = feature_map(features.eval(), torch.zeros(1, 3, 128, 160))
     assert built == maps.shape[1] == channels
     assert maps.shape[2] < maps.shape[3]
 
@@ -107,3 +112,43 @@ def test_sides_need_not_be_multiples_of_patches(name: str) -> None:
     with torch.inference_mode():
         maps = features.eval()(torch.zeros(1, 3, 83, 101))
     assert maps.shape[2:] == ((6, 7) if name.startswith("vit") else (3, 4))
+
+
+@pytest.mark.parametrize(
+    ("name", "skip_layer", "side"),
+    [
+        ("resnet18", 0, 8),
+        ("resnet18", 1, 16),
+        ("mobilenet_v2", 0, 8),
+        ("efficientnet_b0", 0, 8),
+        ("tf_efficientnet_lite0", 0, 8),
+        ("tf_efficientnet_lite0", 1, 16),
+        ("resnet18d", 0, 8),
+        ("vgg11", 0, 16),
+        ("convnext_atto", 0, 7),
+        ("densenet121", 0, 8),
+    ],
+)
+def test_the_last_down_sampling_is_left_out(name: str, skip_layer: int, side: int) -> None:
+    settings = {"backbone": name, "skip_layer": skip_layer}
+    whole, channels = build_backbone(ModelConfig(**settings))
+    kept, same = build_backbone(ModelConfig(**settings, keep_resolution=True))
+    with torch.inference_mode():
+        maps = kept.eval()(torch.zeros(1, 3, 128, 128))
+    assert maps.shape == (1, channels, side, side)
+    assert channels == same
+    shapes = {k: v.shape for k, v in whole.state_dict().items()}
+    assert shapes == {k: v.shape for k, v in kept.state_dict().items()}
+
+
+@pytest.mark.parametrize(
+    "name", ["vit_tiny_patch16_224", "swinv2_tiny_window8_256", "swin_v2_t", "resnetblur18"]
+)
+def test_without_a_stride_of_two_there_is_nothing_to_leave_out(name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"model\.keep_resolution: {name} has no convolution"):
+        build_backbone(ModelConfig(backbone=name, keep_resolution=True))
+
+
+def test_stages_of_torchvisions_swin_stay_together() -> None:
+    with pytest.raises(ConfigError, match=r"model\.skip_layer: swin_v2_t is taken as a whole"):
+        build_backbone(ModelConfig(backbone="swin_v2_t", skip_layer=1))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from retrieval_core.artifacts import ArtifactDirectory
-from retrieval_core.config import GlobalConfig, LitConfig, ModelConfig
+from retrieval_core.config import CgdConfig, GlobalConfig, InputConfig, LitConfig, ModelConfig
 from retrieval_core.errors import ConfigError
 from retrieval_core.models import RetrievalModel, build_model, load_model, save_model
 
@@ -26,6 +26,27 @@ CONFIGS = {
         **SMALL,
     ),
     "spoc": ModelConfig(method="gem", pooled=GlobalConfig(pooling="spoc"), **SMALL),
+    "gem fixed": ModelConfig(method="gem", pooled=GlobalConfig(learn_p=False), **SMALL),
+    "cgd": ModelConfig(method="cgd", cgd=CgdConfig(combination="GSM"), **SMALL),
+    "cgd kept": ModelConfig(method="cgd", keep_resolution=True, **SMALL),
+    "embedding": ModelConfig(method="embedding", pooled=GlobalConfig(pooling="mac"), **SMALL),
+    "embedding regional": ModelConfig(
+        method="embedding", pooled=GlobalConfig(regional=True), **SMALL | {"dim": None}
+    ),
+    "embedding vit": ModelConfig(
+        method="embedding",
+        backbone="test_vit",
+        tokens="class",
+        input=InputConfig(size=32),
+        dim=16,
+    ),
+    "cgd swin": ModelConfig(
+        method="cgd",
+        backbone="swinv2_tiny_window8_256",
+        skip_layer=2,
+        input=InputConfig(size=64, fit="resize"),
+        dim=16,
+    ),
 }
 
 
@@ -155,6 +176,19 @@ def test_batch_norm_keeps_its_statistics_in_training(images: torch.Tensor) -> No
     assert all(torch.equal(v, model.state_dict()[k]) for k, v in before.items())
 
 
+def test_no_block_is_dropped_in_training(images: torch.Tensor) -> None:
+    model = build_model(CONFIGS["cgd swin"]).train()
+    assert torch.equal(model(images), model(images))
+
+
+def test_power_of_the_networks_own_pooling(images: torch.Tensor) -> None:
+    plain = GlobalConfig(p=2.5, whitening=False)
+    for method, dim, power in (("gem", 16, 2.5), ("embedding", None, 2.5), ("embedding", 16, 1.0)):
+        model = build_model(ModelConfig(method=method, pooled=plain, **SMALL | {"dim": dim}))
+        own = model.extract_global(images, scales=SCALES, power=None)
+        torch.testing.assert_close(own, model.extract_global(images, scales=SCALES, power=power))
+
+
 def test_seed_alone_decides_the_weights() -> None:
     torch.manual_seed(5)
     expected = torch.rand(1)
@@ -177,9 +211,9 @@ def test_bundle_round_trip_is_exact(
 
 
 def test_whitening_from_its_inputs(images: torch.Tensor) -> None:
-    for name, config in CONFIGS.items():
+    for config in CONFIGS.values():
         model = build_model(config)
-        if name == "rmac local":
+        if not model.needs_whitening:
             with pytest.raises(TypeError, match="no whitening"):
                 model.initialise_whitening(torch.randn(9, 128))
             continue

@@ -29,6 +29,24 @@ def test_gem_ignores_negative_parts() -> None:
     torch.testing.assert_close(build_pooling(GlobalConfig(), 1)(maps), expected)
 
 
+@pytest.mark.parametrize(("pooling", "exponents"), [("gem", 1), ("gemmp", 4)])
+@pytest.mark.parametrize("learn_p", [True, False])
+def test_exponents_are_learned_or_fixed(pooling: str, exponents: int, learn_p: bool) -> None:
+    built = build_pooling(GlobalConfig(pooling=pooling, p=2.0, learn_p=learn_p), 4)
+    assert built.p.tolist() == [2.0] * exponents
+    assert built.p.requires_grad == learn_p
+
+
+@pytest.mark.parametrize("pooling", ["mac", "spoc", "gem", "gemmp", "rmac"])
+def test_regional_sums_whitened_regions(pooling: str, maps: torch.Tensor) -> None:
+    built = build_pooling(GlobalConfig(pooling=pooling, regional=True, rmac_levels=2), 4)
+    boxes = region_boxes(6, 9, 2)
+    regions = [maps, *(maps[:, :, y : y + s, x : x + s] for y, x, s in boxes)]
+    normalize = torch.nn.functional.normalize
+    expected = sum(normalize(built.whitening(normalize(built.pooling(r)))) for r in regions)
+    torch.testing.assert_close(built(maps), expected)
+
+
 def test_gemmp_has_an_exponent_per_channel(maps: torch.Tensor) -> None:
     pooling = build_pooling(GlobalConfig(pooling="gemmp"), 4)
     with torch.no_grad():

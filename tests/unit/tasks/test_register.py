@@ -48,7 +48,7 @@ class Registry:
         features = self._put("feats", inputs={"model": self.model, "dataset": dataset})
         codebook = self._put("codebook", inputs={"features": features})
         self.scores = []
-        for descriptor in ("global",) if method == "gem" else ("asmk", "global"):
+        for descriptor in ("asmk", "global") if self.config.model.has_local else ("global",):
             inputs = {"features": features}
             inputs |= {"codebook": codebook} if descriptor == "asmk" else {}
             index = self._put("asmk" if descriptor == "asmk" else "vectors", inputs=inputs)
@@ -206,12 +206,13 @@ def test_an_unknown_output_or_a_missing_column_is_refused(registry, monkeypatch)
         model.predict(pd.DataFrame({"photo": [b"x"]}))
 
 
-def test_a_global_network_has_no_local_output(make_registry, monkeypatch):
-    made = make_registry("gem")
+@pytest.mark.parametrize("method", ["gem", "cgd", "embedding"])
+def test_a_global_network_has_no_local_output(method, make_registry, monkeypatch):
+    made = make_registry(method)
     model = made.load(monkeypatch)
     assert {column.name for column in model.metadata.signature.outputs} == {"descriptor", "error"}
     assert "codebook.key" not in made.versions()[0].tags
-    with pytest.raises(ConfigError, match="gem network has only global"):
+    with pytest.raises(ConfigError, match=f"{method} network has only global"):
         model.predict(pd.DataFrame({"image": [b"x"]}), params={"output": "local"})
 
 

@@ -237,10 +237,10 @@ def test_a_class_of_one_image_is_a_negative_only(rows, tmp_path):
 
 def test_too_few_classes_are_told(rows, tmp_path):
     with pytest.raises(DatasetError, match=r"sampling.classes: a batch of 7 .* show 6"):
-        run(rows, tmp_path, settings(sampling={"classes": 7}))
+        run(rows, tmp_path / "a", settings(sampling={"classes": 7}))
     alone = [row for row in rows if row.path.endswith("-0.png")]
     with pytest.raises(DatasetError, match="a class of at least two"):
-        run(alone, tmp_path, LABELLED)
+        run(alone, tmp_path / "b", LABELLED)
 
 
 def test_images_without_a_label_are_left_out(rows, tmp_path):

@@ -9,9 +9,9 @@ from retrieval_core.models import RetrievalModel, build_model
 SMALL = {"backbone": "mobilenet_v3_small", "weights": "none", "dim": 16}
 
 
-def network(method: str) -> RetrievalModel:
+def network(method: str, **settings: object) -> RetrievalModel:
     lit = {"lit": {"iterations": 2, "templates": 12, "dim": 24}} if method == "fire" else {}
-    return build_model(ModelConfig(method=method, **SMALL, **lit))
+    return build_model(ModelConfig(method=method, **SMALL, **lit, **settings))
 
 
 def noise(path, width=96, height=64, seed=0) -> str:

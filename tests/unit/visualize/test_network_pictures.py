@@ -3,7 +3,7 @@ import pytest
 from networks import network, noise
 from PIL import Image
 
-from retrieval_core.config import FeaturesConfig
+from retrieval_core.config import FeaturesConfig, InputConfig
 from retrieval_core.errors import ImageError, PictureError
 from retrieval_core.index import Codebook
 from retrieval_core.models.fire import FireNetwork
@@ -53,6 +53,12 @@ def test_attention_maps_are_those_of_the_strongest_super_features(networks, phot
             found.weights.reshape(-1), attention[0, template].detach(), rtol=1e-5
         )
         assert found.weights.sum() == pytest.approx(1, abs=1e-4)
+
+
+def test_a_network_that_sees_squares_has_no_places_to_show(tmp_path):
+    squares = network("how", input=InputConfig(size=64))
+    with pytest.raises(PictureError, match="brings images to 64 x 64 pixels has no places"):
+        read_photograph(squares, noise(tmp_path / "noise.png"), image_size=96)
 
 
 def test_how_has_a_map_per_scale(networks, photographs):
