@@ -50,7 +50,7 @@ def test_maps_have_the_channels_and_the_stride(
         ("swin_tiny_patch4_window7_224", 1, 384),
         ("swinv2_tiny_window8_256", 1, 384),
         ("swin_v2_t", 0, 768),
-        ("vit_tiny_patch16_224", 0, 192),
+        ("test_vit", 0, 64),
     ],
 )
 def test_transformers_give_maps_channels_first(name: str, skip_layer: int, channels: int) -> None:
@@ -106,12 +106,12 @@ def test_narrow_images_have_features_at_every_scale(backbone: str) -> None:
     assert torch.isfinite(model(images)).all()
 
 
-@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"])
+@pytest.mark.parametrize("name", ["test_vit", "swin_tiny_patch4_window7_224"])
 def test_sides_need_not_be_multiples_of_patches(name: str) -> None:
     features, _ = build_backbone(ModelConfig(backbone=name, skip_layer=0))
     with torch.inference_mode():
         maps = features.eval()(torch.zeros(1, 3, 83, 101))
-    assert maps.shape[2:] == ((6, 7) if name.startswith("vit") else (3, 4))
+    assert maps.shape[2:] == ((6, 7) if name == "test_vit" else (3, 4))
 
 
 @pytest.mark.parametrize(
@@ -120,13 +120,11 @@ def test_sides_need_not_be_multiples_of_patches(name: str) -> None:
         ("resnet18", 0, 8),
         ("resnet18", 1, 16),
         ("mobilenet_v2", 0, 8),
-        ("efficientnet_b0", 0, 8),
         ("tf_efficientnet_lite0", 0, 8),
         ("tf_efficientnet_lite0", 1, 16),
         ("resnet18d", 0, 8),
-        ("vgg11", 0, 16),
+        ("squeezenet1_1", 0, 13),
         ("convnext_atto", 0, 7),
-        ("densenet121", 0, 8),
     ],
 )
 def test_the_last_down_sampling_is_left_out(name: str, skip_layer: int, side: int) -> None:
@@ -141,9 +139,7 @@ def test_the_last_down_sampling_is_left_out(name: str, skip_layer: int, side: in
     assert shapes == {k: v.shape for k, v in kept.state_dict().items()}
 
 
-@pytest.mark.parametrize(
-    "name", ["vit_tiny_patch16_224", "swinv2_tiny_window8_256", "swin_v2_t", "resnetblur18"]
-)
+@pytest.mark.parametrize("name", ["test_vit", "swinv2_tiny_window8_256", "resnetblur18"])
 def test_without_a_stride_of_two_there_is_nothing_to_leave_out(name: str) -> None:
     with pytest.raises(ConfigError, match=rf"model\.keep_resolution: {name} has no convolution"):
         build_backbone(ModelConfig(backbone=name, keep_resolution=True))

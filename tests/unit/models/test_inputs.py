@@ -95,6 +95,12 @@ def test_swin_v2_without_a_size_takes_what_comes(images: torch.Tensor) -> None:
     assert model.feature_maps(images).shape == (2, 384, 5, 4)
 
 
+def test_no_block_is_dropped_in_training(images: torch.Tensor) -> None:
+    model = network("swinv2_tiny_window8_256", None, skip_layer=1).train()
+    assert any(getattr(m, "drop_prob", 0) > 0 for m in model.modules())
+    assert torch.equal(model(images), model(images))
+
+
 def test_a_network_that_takes_its_own_size_alone_gets_it(images: torch.Tensor) -> None:
     model = network("levit_128s", None)
     assert model.input_size == 224

@@ -13,6 +13,7 @@ from retrieval_core.models import RetrievalModel, build_model, load_model, save_
 
 SCALES = (1.0, 0.7, 0.5)
 SMALL = {"backbone": "resnet18", "skip_layer": 2, "dim": 16}
+SMALLER = {"backbone": "mobilenet_v3_small", "dim": 16}
 CONFIGS = {
     "how": ModelConfig(method="how", **SMALL),
     "fire": ModelConfig(method="fire", lit=LitConfig(iterations=2, templates=12, dim=32), **SMALL),
@@ -26,26 +27,22 @@ CONFIGS = {
         **SMALL,
     ),
     "spoc": ModelConfig(method="gem", pooled=GlobalConfig(pooling="spoc"), **SMALL),
-    "gem fixed": ModelConfig(method="gem", pooled=GlobalConfig(learn_p=False), **SMALL),
-    "cgd": ModelConfig(method="cgd", cgd=CgdConfig(combination="GSM"), **SMALL),
-    "cgd kept": ModelConfig(method="cgd", keep_resolution=True, **SMALL),
-    "embedding": ModelConfig(method="embedding", pooled=GlobalConfig(pooling="mac"), **SMALL),
+    "cgd": ModelConfig(method="cgd", cgd=CgdConfig(combination="GSM"), **SMALLER),
+    "cgd kept": ModelConfig(method="cgd", keep_resolution=True, **SMALLER),
+    "embedding": ModelConfig(method="embedding", pooled=GlobalConfig(pooling="mac"), **SMALLER),
     "embedding regional": ModelConfig(
-        method="embedding", pooled=GlobalConfig(regional=True), **SMALL | {"dim": None}
+        method="embedding", pooled=GlobalConfig(regional=True), **SMALLER | {"dim": None}
     ),
-    "embedding vit": ModelConfig(
+    "embedding class": ModelConfig(
         method="embedding",
         backbone="test_vit",
         tokens="class",
         input=InputConfig(size=32),
+        pooled=GlobalConfig(pooling="spoc"),
         dim=16,
     ),
-    "cgd swin": ModelConfig(
-        method="cgd",
-        backbone="swinv2_tiny_window8_256",
-        skip_layer=2,
-        input=InputConfig(size=64, fit="resize"),
-        dim=16,
+    "cgd patches": ModelConfig(
+        method="cgd", backbone="test_vit", input=InputConfig(size=64, fit="resize"), dim=16
     ),
 }
 
@@ -176,15 +173,10 @@ def test_batch_norm_keeps_its_statistics_in_training(images: torch.Tensor) -> No
     assert all(torch.equal(v, model.state_dict()[k]) for k, v in before.items())
 
 
-def test_no_block_is_dropped_in_training(images: torch.Tensor) -> None:
-    model = build_model(CONFIGS["cgd swin"]).train()
-    assert torch.equal(model(images), model(images))
-
-
 def test_power_of_the_networks_own_pooling(images: torch.Tensor) -> None:
     plain = GlobalConfig(p=2.5, whitening=False)
     for method, dim, power in (("gem", 16, 2.5), ("embedding", None, 2.5), ("embedding", 16, 1.0)):
-        model = build_model(ModelConfig(method=method, pooled=plain, **SMALL | {"dim": dim}))
+        model = build_model(ModelConfig(method=method, pooled=plain, **SMALLER | {"dim": dim}))
         own = model.extract_global(images, scales=SCALES, power=None)
         torch.testing.assert_close(own, model.extract_global(images, scales=SCALES, power=power))
 
