@@ -267,7 +267,7 @@ def test_download_verify_prepare_validate(site: Site, validation: str, expected:
     catalogue = site.prepare(config, "train", "val")
     model, rows = TinyModel(), catalogue.split("val")
     reader = ImageReader(model.config, 64, total=len(rows), max_excluded=0)
-    assert validate(model, catalogue, reader) == pytest.approx(expected)
+    assert validate(model, catalogue, reader).map == pytest.approx(expected)
 
 
 def test_download_verify_prepare_whiten(site: Site) -> None:

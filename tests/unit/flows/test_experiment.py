@@ -88,7 +88,7 @@ def test_every_setting_is_in_the_form_with_its_meaning():
         assert len(field.get("description", "")) > 5, path
         assert field.get("title"), path
     assert fields["model", "lit", "templates"]["maximum"] == 4096
-    assert fields["model", "method"]["enum"] == ["how", "fire", "gem"]
+    assert fields["model", "method"]["enum"] == ["how", "fire", "gem", "cgd", "embedding"]
 
 
 def test_numbers_tell_their_limits():
