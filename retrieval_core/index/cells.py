@@ -8,14 +8,12 @@ floats where it has them. The best few are compared again exactly.
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from itertools import pairwise
 
 import faiss
 import numpy as np
 import torch
 from torch import Tensor
 
-from retrieval_core.index.assignment import rows_above
 from retrieval_core.index.cell_products import Prepare, fastest_products
 from retrieval_core.index.clustering import cluster_exactly
 from retrieval_core.index.inputs import Float32, Int64
@@ -57,7 +55,7 @@ class Cells:
         biases[places] = _squares(centred[order]) / 2 - self.halves[own]
         relative = torch.zeros((int(self.bounds[-1]), centred.shape[1]))
         relative[torch.from_numpy(places)] = torch.from_numpy(centred[order] - self.means[own])
-        self.products = prepare(relative, biases)
+        self.products = prepare(relative, biases, self.bounds)
 
     def reach(self, vectors: Float32, nearest: Int64, agreement: float) -> float:
         """How far above the average a cell must lie for this share of words to be found.
@@ -138,14 +136,9 @@ class _BlockSearch:
         cells, size = self._cells, (len(vectors), self._count)
         found, scores = np.full(size, -1, np.int32), np.full(size, -np.inf, np.float32)
         centred = torch.from_numpy(vectors - cells.origin)
-        all_affinities = self._affinities(centred)
-        visit = cells.products.enter(centred)
         mean, deviation = cells.moments(centred.numpy())
-        lowest = mean + self._reach * deviation
-        rows = np.empty(len(vectors) + 1, np.int64)
-        for affinities, (begin, end) in zip(all_affinities, pairwise(cells.bounds), strict=True):
-            near = rows[: rows_above(affinities, lowest, rows)]
-            visit(begin, end, near, affinities, found, scores)
+        lowest = mean + np.float32(self._reach) * deviation
+        cells.products.search(centred, self._affinities(centred), lowest, found, scores)
         return np.where(found < 0, -1, cells.words[found])
 
     def _affinities(self, centred: Tensor) -> Float32:
