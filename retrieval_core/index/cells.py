@@ -21,7 +21,7 @@ from retrieval_core.index.threads import cores
 
 WORDS_PER_CELL = 128
 CLUSTERING_ROUNDS = 5
-BLOCK = 32_768
+BLOCK = 8_192
 # words of a cell are filled up to a multiple of
 WIDTH = 32
 
@@ -32,13 +32,22 @@ class Cells:
     Args:
         centroids: (size, d) float32.
         prepare: how words are multiplied.
+        before: cells of these words before they moved a little: they move along.
     """
 
-    def __init__(self, centroids: Float32, prepare: Prepare = fastest_products) -> None:
+    def __init__(
+        self,
+        centroids: Float32,
+        prepare: Prepare = fastest_products,
+        before: "Cells | None" = None,
+    ) -> None:
         self.origin = centroids.mean(axis=0)
         centred = centroids - self.origin
         count = max(1, len(centroids) // WORDS_PER_CELL)
-        self.means = cluster_exactly(centred, count, seed=0, iterations=CLUSTERING_ROUNDS)
+        rounds, start = (1, before.means) if before else (CLUSTERING_ROUNDS, None)
+        self.means: Float32 = cluster_exactly(
+            centred, count, seed=0, iterations=rounds, start=start
+        )
         self._cell = faiss.knn(centred, self.means, 1)[1][:, 0]
         self.halves = _squares(self.means) / 2
         order = np.argsort(self._cell, kind="stable")
@@ -70,7 +79,7 @@ class Cells:
         """
         centred, cell = vectors - self.origin, self._cell[nearest]
         affinities = np.einsum("nd,nd->n", centred, self.means[cell]) - self.halves[cell]
-        mean, deviation = self.moments(centred)
+        mean, deviation = self.moments(torch.from_numpy(centred))
         return float(np.quantile((affinities - mean) / deviation, 1 - agreement))
 
     def nearest(self, vectors: Float32, count: int, reach: float) -> Int64:
@@ -103,7 +112,7 @@ class Cells:
             torch.set_num_threads(threads)
         return found
 
-    def moments(self, centred: Float32) -> tuple[Float32, Float32]:
+    def moments(self, centred: Tensor) -> tuple[Float32, Float32]:
         """Mean and standard deviation of each descriptor's affinities to all cells.
 
         Args:
@@ -112,16 +121,17 @@ class Cells:
         Returns:
             (n,) float32 each.
         """
+        # an affinity is a product of the descriptor, extended by 1, and of a cell's factors
         mean, covariance = self._statistics
-        extended = np.column_stack([centred, np.ones(len(centred), np.float32)])
-        variance = np.einsum("nd,nd->n", extended @ covariance, extended)
-        return extended @ mean, np.sqrt(np.maximum(variance, np.finfo(np.float32).tiny))
+        of_means, with_halves, of_halves = covariance[:-1, :-1], covariance[:-1, -1], mean[-1]
+        variance = torch.linalg.vecdot(torch.addmm(2 * with_halves, centred, of_means), centred)
+        deviation = (variance + covariance[-1, -1]).clamp(min=torch.finfo(torch.float32).tiny)
+        return torch.addmv(of_halves, centred, mean[:-1]).numpy(), deviation.sqrt().numpy()
 
     @cached_property
-    def _statistics(self) -> tuple[Float32, Float32]:
-        # an affinity is a product of the descriptor, extended by 1, and of these
-        factors = np.column_stack([self.means, -self.halves])
-        return factors.mean(axis=0), np.cov(factors.T, bias=True).astype(np.float32)
+    def _statistics(self) -> tuple[Tensor, Tensor]:
+        factors = torch.from_numpy(np.column_stack([self.means, -self.halves]))
+        return factors.mean(dim=0), factors.T.cov(correction=0)
 
 
 class _BlockSearch:
@@ -136,7 +146,7 @@ class _BlockSearch:
         cells, size = self._cells, (len(vectors), self._count)
         found, scores = np.full(size, -1, np.int32), np.full(size, -np.inf, np.float32)
         centred = torch.from_numpy(vectors - cells.origin)
-        mean, deviation = cells.moments(centred.numpy())
+        mean, deviation = cells.moments(centred)
         lowest = mean + np.float32(self._reach) * deviation
         cells.products.search(centred, self._affinities(centred), lowest, found, scores)
         return np.where(found < 0, -1, cells.words[found])

@@ -58,8 +58,18 @@ def cluster(
     return centroids
 
 
-def cluster_exactly(vectors: Float32, size: int, *, seed: int, iterations: int) -> Float32:
-    """The same by faiss, which compares every descriptor with every word (arguments as above)."""
+def cluster_exactly(
+    vectors: Float32, size: int, *, seed: int, iterations: int, start: Float32 | None = None
+) -> Float32:
+    """The same by faiss, which compares every descriptor with every word.
+
+    Args:
+        vectors: as of `cluster`.
+        size: as of `cluster`.
+        seed: as of `cluster`.
+        iterations: as of `cluster`.
+        start: (size, d) float32 centroids to begin with; None: drawn descriptors.
+    """
     clustering = faiss.Kmeans(
         vectors.shape[1],
         size,
@@ -68,7 +78,7 @@ def cluster_exactly(vectors: Float32, size: int, *, seed: int, iterations: int) 
         min_points_per_centroid=1,
         max_points_per_centroid=-(-len(vectors) // size),
     )
-    clustering.train(vectors)
+    clustering.train(vectors, init_centroids=start)
     return np.asarray(clustering.centroids)
 
 
