@@ -141,4 +141,5 @@ def _search_by_tiles(
 
 def _short(vectors: Tensor) -> Tensor:
     """(n, d') bfloat16, filled up by zeros to whole tiles."""
-    return pad(vectors, (0, -vectors.shape[1] % SHORT)).to(torch.bfloat16)
+    lacking = -vectors.shape[1] % SHORT
+    return (pad(vectors, (0, lacking)) if lacking else vectors).to(torch.bfloat16)

@@ -21,6 +21,8 @@ from retrieval_core.index.threads import cores
 
 WORDS_PER_CELL = 128
 CLUSTERING_ROUNDS = 5
+# one word in so many tells where cells are
+CLUSTERED = 4
 BLOCK = 8_192
 # words of a cell are filled up to a multiple of
 WIDTH = 32
@@ -32,22 +34,14 @@ class Cells:
     Args:
         centroids: (size, d) float32.
         prepare: how words are multiplied.
-        before: cells of these words before they moved a little: they move along.
     """
 
-    def __init__(
-        self,
-        centroids: Float32,
-        prepare: Prepare = fastest_products,
-        before: "Cells | None" = None,
-    ) -> None:
+    def __init__(self, centroids: Float32, prepare: Prepare = fastest_products) -> None:
         self.origin = centroids.mean(axis=0)
         centred = centroids - self.origin
         count = max(1, len(centroids) // WORDS_PER_CELL)
-        rounds, start = (1, before.means) if before else (CLUSTERING_ROUNDS, None)
-        self.means: Float32 = cluster_exactly(
-            centred, count, seed=0, iterations=rounds, start=start
-        )
+        some = centred[::CLUSTERED]
+        self.means = cluster_exactly(some, count, seed=0, iterations=CLUSTERING_ROUNDS)
         self._cell = faiss.knn(centred, self.means, 1)[1][:, 0]
         self.halves = _squares(self.means) / 2
         order = np.argsort(self._cell, kind="stable")
@@ -146,9 +140,12 @@ class _BlockSearch:
         cells, size = self._cells, (len(vectors), self._count)
         found, scores = np.full(size, -1, np.int32), np.full(size, -np.inf, np.float32)
         centred = torch.from_numpy(vectors - cells.origin)
+        affinities = self._affinities(centred)
         mean, deviation = cells.moments(centred)
-        lowest = mean + np.float32(self._reach) * deviation
-        cells.products.search(centred, self._affinities(centred), lowest, found, scores)
+        # the nearest cell is searched in any case
+        nearest = np.nextafter(affinities.max(axis=0), -np.inf, dtype=np.float32)
+        lowest = np.minimum(mean + np.float32(self._reach) * deviation, nearest)
+        cells.products.search(centred, affinities, lowest, found, scores)
         return np.where(found < 0, -1, cells.words[found])
 
     def _affinities(self, centred: Tensor) -> Float32:

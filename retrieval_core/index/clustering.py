@@ -50,26 +50,17 @@ def cluster(
         sums = np.zeros(centroids.shape, np.float64)
         counts = np.bincount(words[clustered], minlength=size)
         _add_by_word(vectors, clustered, words, sums)
-        used = counts > 0
-        centroids = centroids.copy()
-        centroids[used] = sums[used] / counts[used, None]
+        sums /= np.maximum(counts, 1)[:, None]
+        unused = counts == 0
+        sums[unused] = centroids[unused]
+        centroids = sums.astype(np.float32)
         _divide(centroids, counts)
         progress(done, iterations)
     return centroids
 
 
-def cluster_exactly(
-    vectors: Float32, size: int, *, seed: int, iterations: int, start: Float32 | None = None
-) -> Float32:
-    """The same by faiss, which compares every descriptor with every word.
-
-    Args:
-        vectors: as of `cluster`.
-        size: as of `cluster`.
-        seed: as of `cluster`.
-        iterations: as of `cluster`.
-        start: (size, d) float32 centroids to begin with; None: drawn descriptors.
-    """
+def cluster_exactly(vectors: Float32, size: int, *, seed: int, iterations: int) -> Float32:
+    """The same by faiss, which compares every descriptor with every word (arguments as above)."""
     clustering = faiss.Kmeans(
         vectors.shape[1],
         size,
@@ -78,7 +69,7 @@ def cluster_exactly(
         min_points_per_centroid=1,
         max_points_per_centroid=-(-len(vectors) // size),
     )
-    clustering.train(vectors, init_centroids=start)
+    clustering.train(vectors)
     return np.asarray(clustering.centroids)
 
 

@@ -29,7 +29,7 @@ SPARE_OF_CELLS = 1
 # Fewer words are compared faster all at once.
 CELLS_FROM = 16_384
 # Share of descriptors that get the word that is truly nearest; while words still move, fewer do.
-AGREEMENT, AGREEMENT_IN_TRAINING = 0.991, 0.95
+AGREEMENT, AGREEMENT_IN_TRAINING = 0.991, 0.9
 # Descriptors by which that share is measured, in training too, and one in how many at most.
 MEASURED, MEASURED_IN_TRAINING, SHARE_MEASURED = 2_000, 500, 50
 
@@ -131,13 +131,9 @@ class Codebook:
         measured = _draw(len(vectors), count, seed)
         sample = vectors[measured]
 
-        latest: list[Codebook] = []
-
         def assigner(centroids: Float32) -> Callable[[Float32], Int64]:
-            moved = Codebook(centroids, exact=exact, device=device)
-            moved = moved._after(latest[-1]) if latest else moved
-            tuned = moved.reaching(sample[:MEASURED_IN_TRAINING], AGREEMENT_IN_TRAINING)
-            latest[:] = [tuned]
+            moving = Codebook(centroids, exact=exact, device=device)
+            tuned = moving.reaching(sample[:MEASURED_IN_TRAINING], AGREEMENT_IN_TRAINING)
             return lambda some: tuned.assign(some)[:, 0]
 
         centroids = cluster(
@@ -205,12 +201,6 @@ class Codebook:
         ]
         used = np.count_nonzero(np.bincount(words, minlength=self.size)) / self.size
         return CodebookQuality(float(np.concatenate(errors).mean()), float(used))
-
-    def _after(self, before: "Codebook") -> "Codebook":
-        """The same, whose cells are those of these words before they moved a little."""
-        if self._has_cells:
-            self.__dict__["_cells"] = Cells(self.centroids, before=before._cells)
-        return self
 
     def _candidates(self, vectors: Float32, k: int) -> Int64:
         if k > 1 or not self._has_cells:
