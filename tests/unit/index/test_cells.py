@@ -82,10 +82,22 @@ def test_words_do_not_depend_on_how_descriptors_are_cut(descriptors, centroids, 
     np.testing.assert_array_equal(alone, whole[:50])
 
 
-def test_a_descriptor_without_a_cell_nearby_is_compared_with_all_words(descriptors, centroids):
-    nowhere = Codebook(centroids, reach=1_000.0)
-    exact = Codebook(centroids, exact=True)
-    np.testing.assert_array_equal(nowhere.assign(descriptors), exact.assign(descriptors))
+def test_a_descriptor_without_a_cell_nearby_gets_a_word_of_the_nearest(
+    descriptors, centroids, products
+):
+    cells = Cells(centroids, products)
+    found = cells.nearest(descriptors, 1, 1_000.0)[:, 0]
+    cell_of_word = _nearest(centroids - cells.origin, cells.means)
+    nearest_cell = _nearest(descriptors - cells.origin, cells.means)
+    assert (cell_of_word[found] == nearest_cell).mean() > 0.999
+
+
+def test_where_a_cell_holds_too_few_words_all_are_compared(descriptors, centroids, monkeypatch):
+    monkeypatch.setattr("retrieval_core.index.cells.WORDS_PER_CELL", 6)
+    alone = Codebook(centroids, reach=1_000.0).assign(descriptors)
+    exact = Codebook(centroids, exact=True).assign(descriptors)
+    assert (alone >= 0).all()
+    assert (alone == exact).mean() > 0.5
 
 
 def test_untuned_centroids_look_far_enough(descriptors, centroids):
