@@ -1,20 +1,18 @@
 """Local descriptors of an image become one code per visual word (ASMK, ICCV 2013)."""
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from retrieval_core.index.codebook import Codebook
 from retrieval_core.index.inputs import Float32, Int64
-from retrieval_core.index.kernels import sum_directions, sum_signs
+from retrieval_core.index.kernels import BITS, sum_directions, sum_signs
 from retrieval_core.index.threads import side_by_side
 
 Codes = npt.NDArray[Any]
 
-FIELDS = ("images", "words", "codes")
 # descriptors that are aggregated at a time
 BLOCK = 32_768
 
@@ -26,19 +24,13 @@ class Aggregates:
     Attributes:
         images: (m,) int64, position of the image.
         words: (m,) int64.
-        codes: (m, ceil(d / 64)) uint64 sign bits, or (m, d) float32 of unit norm.
+        codes: (m, ceil(d / 64)) uint64 sign bits, or (m, d) float32 of unit norm, which a database
+            keeps as float16.
     """
 
     images: Int64
     words: Int64
     codes: Codes
-
-    def stored(self) -> "Aggregates":
-        """As a database keeps them: directions as float16."""
-        if self.codes.dtype == np.uint64:
-            return self
-        # numpy converts one number at a time
-        return replace(self, codes=torch.from_numpy(self.codes).half().numpy())
 
 
 def aggregate(
@@ -48,6 +40,7 @@ def aggregate(
     *,
     multiple_assignment: int,
     binary: bool,
+    short: bool = False,
 ) -> Aggregates:
     """Assign descriptors to visual words, then `aggregate_assigned`.
 
@@ -57,13 +50,22 @@ def aggregate(
         image_index: (n,) int64.
         multiple_assignment: words per descriptor; a smaller codebook's size where it is less.
         binary: signs, else unit vectors.
+        short: unit vectors as float16.
     """
     words = codebook.assign(descriptors, min(multiple_assignment, codebook.size))
-    return aggregate_assigned(codebook.centroids, descriptors, image_index, words, binary=binary)
+    return aggregate_assigned(
+        codebook.centroids, descriptors, image_index, words, binary=binary, short=short
+    )
 
 
 def aggregate_assigned(
-    centroids: Float32, descriptors: Float32, image_index: Int64, assigned: Int64, *, binary: bool
+    centroids: Float32,
+    descriptors: Float32,
+    image_index: Int64,
+    assigned: Int64,
+    *,
+    binary: bool,
+    short: bool = False,
 ) -> Aggregates:
     """Sum residuals per image and visual word, then keep their signs or their direction.
 
@@ -76,21 +78,56 @@ def aggregate_assigned(
         image_index: (n,) int64.
         assigned: (n, k) int64, the words of each.
         binary: signs, else unit vectors.
+        short: unit vectors as float16.
     """
     by_image = np.argsort(image_index, kind="stable")
-    encode = sum_signs if binary else sum_directions
 
-    def part(rows: Int64) -> Aggregates:
-        images, words = image_index[rows].repeat(assigned.shape[1]), assigned[rows].ravel()
-        order = np.argsort(images * len(centroids) + words, kind="stable")
-        images, words = images[order], words[order]
-        firsts = np.flatnonzero(_changes(images) | _changes(words))
-        starts, own = np.append(firsts, len(order)), rows[order // assigned.shape[1]]
-        codes = encode(descriptors, centroids, own, words[firsts], starts)
-        return Aggregates(images[firsts], words[firsts], codes)
+    def grouped(rows: Int64) -> _Groups:
+        return _group(rows, image_index[rows], assigned[rows], len(centroids))
 
-    parts = side_by_side(part, _whole_images(by_image, image_index))
-    return Aggregates(*(np.concatenate([getattr(p, name) for p in parts]) for name in FIELDS))
+    groups = side_by_side(grouped, _whole_images(by_image, image_index))
+    ends = np.cumsum([len(group.words) for group in groups])
+    codes = _no_codes(int(ends[-1]), descriptors.shape[1], binary=binary, short=short)
+    bits, encode = as_bits(codes), sum_signs if binary else sum_directions
+
+    def encoded(part: tuple[_Groups, int]) -> None:
+        group, end = part
+        own = bits[end - len(group.words) : end]
+        encode(descriptors, centroids, group.rows, group.words, group.starts, own)
+
+    side_by_side(encoded, zip(groups, ends.tolist(), strict=True))
+    images = np.concatenate([group.images for group in groups])
+    return Aggregates(images, np.concatenate([group.words for group in groups]), codes)
+
+
+class _Groups(NamedTuple):
+    """Descriptors by image and word: image (g,), word (g,), rows (m,) and their starts (g + 1,)."""
+
+    images: Int64
+    words: Int64
+    rows: Int64
+    starts: Int64
+
+
+def _group(rows: Int64, image_index: Int64, assigned: Int64, size: int) -> _Groups:
+    images, words = image_index.repeat(assigned.shape[1]), assigned.ravel()
+    order = np.argsort(images * size + words, kind="stable")
+    images, words = images[order], words[order]
+    firsts = np.flatnonzero(_changes(images) | _changes(words))
+    starts = np.append(firsts, len(order))
+    return _Groups(images[firsts], words[firsts], rows[order // assigned.shape[1]], starts)
+
+
+def _no_codes(count: int, dim: int, *, binary: bool, short: bool) -> Codes:
+    """Room for the codes of so many words."""
+    if binary:
+        return np.empty((count, -(-dim // BITS)), np.uint64)
+    return np.empty((count, dim), np.float16 if short else np.float32)
+
+
+def as_bits(codes: Codes) -> Codes:
+    """The codes as unsigned integers; the compiler does not know float16."""
+    return codes.view(np.uint16) if codes.dtype == np.float16 else codes
 
 
 def _changes(values: Int64) -> npt.NDArray[np.bool_]:

@@ -60,9 +60,9 @@ class AsmkIndex:
         none = np.empty(0, np.int64)
         vectors = np.empty((0, codebook.dim), np.float32)
         nothing = aggregate_assigned(
-            codebook.centroids, vectors, none, none[:, None], binary=binary
+            codebook.centroids, vectors, none, none[:, None], binary=binary, short=True
         )
-        segment = build_segment(none, nothing.stored(), codebook.size)
+        segment = build_segment(none, nothing, codebook.size)
         snapshot = Snapshot((segment,), (np.ones(0, bool),), use_idf)
         return AsmkIndex(codebook, snapshot, binary=binary)
 
@@ -132,7 +132,7 @@ class AsmkIndex:
         index = check_image_index(image_index, len(vectors), len(ids))
         snapshot = self._snapshot
         refuse(ids[snapshot.holds(ids)], "already in the index")
-        aggregates = self._aggregate(vectors, index, 1).stored()
+        aggregates = self._aggregate(vectors, index, 1, short=True)
         segment = build_segment(ids, aggregates, self.codebook.size)
         self._snapshot = _small_merged(snapshot.with_segments([segment], [np.ones(len(ids), bool)]))
 
@@ -296,13 +296,16 @@ class AsmkIndex:
             self._searcher = searcher = TorchSearcher(snapshot, device)
         return searcher
 
-    def _aggregate(self, vectors: Float32, index: Int64, multiple_assignment: int) -> Aggregates:
+    def _aggregate(
+        self, vectors: Float32, index: Int64, multiple_assignment: int, *, short: bool = False
+    ) -> Aggregates:
         return aggregate(
             self.codebook,
             vectors,
             index,
             multiple_assignment=multiple_assignment,
             binary=self.binary,
+            short=short,
         )
 
 

@@ -31,6 +31,18 @@ def _widen_half(_context: Any, _half: Any) -> Any:
 
 
 @intrinsic
+def _narrow_like(_context: Any, number: Any, like: Any) -> Any:
+    """The 16 bits of the float16 nearest to a float32; where it is like a float32, as it is."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        if like != types.uint16:
+            return arguments[0]
+        return builder.bitcast(builder.fptrunc(arguments[0], ir.HalfType()), ir.IntType(16))
+
+    return like(number, like), generate
+
+
+@intrinsic
 def _widen_short(_context: Any, value: Any) -> Any:
     """float32 of the 16 bits of a bfloat16; a float32 as it is."""
 
@@ -61,5 +73,6 @@ def _fetch(_context: Any, _address: Any) -> Any:
 # the decorator keeps the signature of the code generator, not that of the function it makes
 count_ones: Any = _count_ones
 widen_half: Any = _widen_half
+narrow_like: Any = _narrow_like
 widen_short: Any = _widen_short
 fetch: Any = _fetch

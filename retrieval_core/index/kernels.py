@@ -6,6 +6,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from retrieval_core.index.instructions import narrow_like
+
 Array = npt.NDArray[Any]
 Triple = tuple[Array, Array, Array]
 
@@ -14,8 +16,8 @@ BITS = 64
 
 @numba.njit(cache=True, nogil=True)
 def sum_signs(
-    descriptors: Array, centroids: Array, rows: Array, words: Array, starts: Array
-) -> Array:
+    descriptors: Array, centroids: Array, rows: Array, words: Array, starts: Array, signs: Array
+) -> None:
     """Sum, per group of descriptors, their differences to the group's centroid; keep the signs.
 
     Args:
@@ -24,12 +26,9 @@ def sum_signs(
         rows: (m,) rows of `descriptors`, group after group.
         words: (g,) visual word of each group.
         starts: (g + 1,) where each group begins in `rows`, and m.
-
-    Returns:
-        (g, ceil(d / 64)) uint64; a bit is set where the sum is above zero.
+        signs: (g, ceil(d / 64)) uint64, written; a bit is set where the sum is above zero.
     """
     dim = descriptors.shape[1]
-    signs = np.zeros((len(words), -(-dim // BITS)), np.uint64)
     # zero beyond the dimensions: their bits stay unset
     sums = np.zeros((signs.shape[1], BITS), np.float32)
     flat = sums.reshape(-1)[:dim]
@@ -41,17 +40,30 @@ def sum_signs(
             for j in range(BITS):
                 bits |= np.uint64(sums[part, j] > 0) << np.uint64(j)
             signs[group, part] = bits
-    return signs
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
 def sum_directions(
-    descriptors: Array, centroids: Array, rows: Array, words: Array, starts: Array
-) -> Array:
-    """As `sum_signs`, but keep the direction of each sum: (g, d) float32 of unit norm."""
-    sums = np.zeros((len(words), descriptors.shape[1]), np.float32)
+    descriptors: Array,
+    centroids: Array,
+    rows: Array,
+    words: Array,
+    starts: Array,
+    directions: Array,
+) -> None:
+    """As `sum_signs`, but keep the direction of each sum, of unit norm.
+
+    Args:
+        descriptors: as `sum_signs`.
+        centroids: as `sum_signs`.
+        rows: as `sum_signs`.
+        words: as `sum_signs`.
+        starts: as `sum_signs`.
+        directions: (g, d) float32, or uint16 for the bits of float16, written.
+    """
+    own = np.empty(descriptors.shape[1], np.float32)
     for group in range(len(words)):
-        own = sums[group]
+        own[:] = 0
         _add_residuals(own, descriptors, centroids[words[group]], rows, starts, group)
         squared = np.float32(0)
         for j in range(len(own)):
@@ -59,8 +71,7 @@ def sum_directions(
         # the small constant is part of the published numbers and keeps a zero vector zero
         norm = np.sqrt(squared) + np.float32(1e-6)
         for j in range(len(own)):
-            own[j] /= norm
-    return sums
+            directions[group, j] = narrow_like(own[j] / norm, directions[group, j])
 
 
 @numba.njit(cache=True, nogil=True)

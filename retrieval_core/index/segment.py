@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from retrieval_core.index.aggregation import Aggregates, Codes
+from retrieval_core.index.aggregation import Aggregates, Codes, as_bits
 from retrieval_core.index.inputs import Int64
 from retrieval_core.index.kernels import count_words, list_postings, place_postings, sort_postings
 from retrieval_core.index.threads import side_by_side
@@ -180,8 +180,3 @@ def images_per_word(segments: Sequence[Segment], alive: Sequence[Mask]) -> Int64
         else:
             count_words(lengths, segment.offsets, segment.images, living)
     return lengths
-
-
-def as_bits(codes: Codes) -> Codes:
-    """The codes as unsigned integers; the compiler does not know float16."""
-    return codes.view(np.uint16) if codes.dtype == np.float16 else codes
