@@ -11,7 +11,7 @@ from tasks.context import RunContext
 from tasks.lineage import training_of
 from tasks.stage import STAGE_OPTIONS, Outcome, Stage, StageRun, run_stage
 
-VERSION = 2
+VERSION = 3
 # what extraction does not take
 OWN = {"size", "iterations", "exact", "descriptors_per_word"}
 

@@ -18,7 +18,7 @@ from tasks.partitions import finish_missing
 from tasks.sampling import sample
 from tasks.stage import STAGE_OPTIONS, Outcome, Stage, StageRun, run_stage
 
-VERSION = 1
+VERSION = 2
 Part = Literal["test", "train", "distractor"]
 
 

@@ -18,7 +18,7 @@ from tasks.lineage import require_words_of, training_of
 from tasks.partitions import PARTS, finish_missing
 from tasks.stage import STAGE_OPTIONS, Outcome, Stage, StageRun, run_stage
 
-VERSION = 3
+VERSION = 4
 VECTOR_VERSION = 4
 
 

@@ -74,6 +74,23 @@ class PipelineConfig(Config):
         return self
 
     @model_validator(mode="after")
+    def _training_fits_network(self) -> "PipelineConfig":
+        model, training = self.model, self.training
+        whitened = model.has_local or (model.method == "gem" and model.pooled.whitening)
+        if training.refit_whitening and not whitened:
+            raise ValueError(
+                f"training.refit_whitening: a network of method '{model.method}' has no whitening "
+                "to compute again" + (" without pooled.whitening" * (model.method == "gem"))
+            )
+        side = training.augmentation.side
+        if training.sampling.kind != "tuples" and model.input.size not in (None, side):
+            raise ValueError(
+                f"training.augmentation.side {side} is not the {model.input.size} pixels of "
+                "model.input.size: what is learnt from would stand in a frame"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _distractors_are_other_images(self) -> "PipelineConfig":
         if self.distractors == self.dataset:
             raise ValueError("distractors are the dataset itself: right answers would count wrong")

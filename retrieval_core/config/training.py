@@ -166,8 +166,6 @@ class TrainingConfig(Config):
     @model_validator(mode="after")
     def _loss_fits_sampling(self) -> Self:
         kind, sampling = self.loss.kind, self.sampling.kind
-        if kind not in SAMPLINGS_OF_LOSS:
-            return self
         if sampling not in SAMPLINGS_OF_LOSS[kind]:
             raise ValueError(
                 f"loss.kind {kind!r} learns from sampling.kind "
@@ -175,4 +173,21 @@ class TrainingConfig(Config):
             )
         if sampling == "tuples" and self.batch_norm == "learned":
             raise ValueError("batch_norm 'learned' needs batches: sampling.kind classes, triplets")
+        if sampling == "tuples" and self.loss.auxiliary.weight:
+            raise ValueError(
+                "loss.auxiliary.weight above 0 needs batches: sampling.kind classes, triplets"
+            )
+        if sampling == "tuples" and self.sampling.mining == "global":
+            raise ValueError(
+                "sampling.mining 'global' is for sampling.kind classes and triplets; tuples are "
+                "mined as the section mining says"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _memory_holds_a_batch(self) -> Self:
+        sampling, memory = self.sampling, self.loss.library.memory
+        batch = sampling.classes * sampling.images if sampling.kind == "classes" else 3 * self.batch
+        if self.loss.kind == "library" and 0 < memory < batch:
+            raise ValueError(f"loss.library.memory {memory} is less than a batch of {batch}")
         return self

@@ -56,9 +56,8 @@ class Augmentation:
     def _pad(self, pixels: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
         side, (height, width) = self._config.side, pixels.shape[1:]
         factor = side / max(height, width)
-        if factor < 1:
-            height, width = max(1, round(factor * height)), max(1, round(factor * width))
-            pixels = transform.resize(pixels, [height, width], antialias=True)
+        height, width = max(1, round(factor * height)), max(1, round(factor * width))
+        pixels = transform.resize(pixels, [height, width], antialias=True)
         square = torch.tensor(self._colour, dtype=torch.uint8)[:, None, None].repeat(1, side, side)
         top, left = (side - height) // 2, (side - width) // 2
         square[:, top : top + height, left : left + width] = pixels

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.errors import ArtifactError, ArtifactMismatchError, IndexInputError
 from retrieval_core.index.aggregation import Aggregates, aggregate, aggregate_assigned
-from retrieval_core.index.codebook import Codebook
+from retrieval_core.index.codebook import Codebook, known_reach
 from retrieval_core.index.device import torch_device
 from retrieval_core.index.inputs import (
     Float32,
@@ -249,8 +249,7 @@ class AsmkIndex:
         settings = {
             "binary": self.binary,
             "codebook": words.digest,
-            "exact": words.exact,
-            "reach": words.reach,
+            **words.search_settings,
         }
         shared = {CENTROIDS: words.centroids} if with_codebook else {}
         self._snapshot, self._version = write_snapshot(
@@ -317,7 +316,7 @@ def _own_codebook(directory: ArtifactDirectory, description: Mapping[str, Any]) 
             "with that"
         )
     centroids = map_array(directory, file)
-    return Codebook(centroids, exact=description["exact"], reach=description["reach"])
+    return Codebook(centroids, exact=description["exact"], reach=known_reach(description))
 
 
 def _small_merged(snapshot: Snapshot) -> Snapshot:

@@ -2,10 +2,11 @@
 
 import hashlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.errors import ArtifactError, ArtifactMismatchError, IndexInputError
 from retrieval_core.index.candidates import compare_again, compare_all
-from retrieval_core.index.cells import Cells
+from retrieval_core.index.cells import WORDS_PER_CELL, Cells
 from retrieval_core.index.clustering import cluster, cluster_exactly
 from retrieval_core.index.device import torch_device
 from retrieval_core.index.inputs import Float32, Int64, check_vectors
@@ -228,12 +229,17 @@ class Codebook:
         nearest = replace(self, exact=True).assign(sample, k=2)[:, 1]
         return self._cells.reach(sample, nearest, AGREEMENT)
 
+    @property
+    def search_settings(self) -> dict[str, Any]:
+        """How words are sought, as plain values for a file."""
+        return {"exact": self.exact, "reach": self.reach, "words_per_cell": WORDS_PER_CELL}
+
     def save(self, directory: ArtifactDirectory) -> None:
         """Write `centroids.npy`, then `codebook.json`."""
         with directory.writing(CENTROIDS) as path:
             np.save(path, self.centroids, allow_pickle=False)
         description = {"size": self.size, "dim": self.dim, "digest": self.digest}
-        description |= {"exact": self.exact, "reach": self.reach}
+        description |= self.search_settings
         directory.write_json(DESCRIPTION, description)
 
     @staticmethod
@@ -252,7 +258,7 @@ class Codebook:
             codebook = Codebook(
                 np.load(content, allow_pickle=False),
                 exact=bool(description["exact"]),
-                reach=description["reach"],
+                reach=known_reach(description),
             )
         except (ValueError, EOFError, KeyError, TypeError, IndexInputError) as error:
             raise ArtifactError(f"{uri}: the codebook cannot be read: {error!r}") from None
@@ -261,6 +267,11 @@ class Codebook:
                 f"{uri}: {CENTROIDS} has digest {codebook.digest}, {DESCRIPTION} says {expected}"
             )
         return codebook
+
+
+def known_reach(settings: Mapping[str, Any]) -> float | None:
+    """The reach among `Codebook.search_settings`; None where it was measured on other cells."""
+    return settings["reach"] if settings.get("words_per_cell") == WORDS_PER_CELL else None
 
 
 def _draw(rows: int, count: int, seed: int) -> Int64:

@@ -32,7 +32,8 @@ def folded_batch_norm(model: RetrievalModel) -> Iterator[int]:
     Yields:
         Number of batch-norms that are folded.
     """
-    images = torch.rand(1, 3, PROBE, PROBE, generator=torch.Generator().manual_seed(0))
+    side = model.input_size or PROBE
+    images = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
     images = images.to(next(model.parameters()))
     pairs, before = _followed(model, images)
     try:

@@ -66,6 +66,28 @@ BAD = {
         "training: {sampling: {kind: classes}, loss: {kind: point_to_set, auxiliary: {weight: 1}}}",
         "needs model.method 'cgd', not 'how'",
     ),
+    "a branch that tuples do not train": (
+        "training: {loss: {auxiliary: {weight: 1}}}\nmodel: {method: cgd}",
+        "loss.auxiliary.weight above 0 needs batches",
+    ),
+    "mining of batches that are not drawn": (
+        "training: {sampling: {mining: global}}",
+        "sampling.mining 'global' is for sampling.kind classes and triplets",
+    ),
+    "a memory smaller than the batch": (
+        "training: {sampling: {kind: classes, classes: 16, images: 4}, "
+        "loss: {kind: library, library: {memory: 8}}}",
+        "loss.library.memory 8 is less than a batch of 64",
+    ),
+    "a whitening that is not there": (
+        "training: {refit_whitening: true}\nmodel: {method: embedding}",
+        "a network of method 'embedding' has no whitening",
+    ),
+    "a frame around what is learnt from": (
+        "training: {sampling: {kind: classes}, loss: {kind: batch_hard_triplet}, "
+        "augmentation: {side: 224}}\nmodel: {method: embedding, input: {size: 256}}",
+        "training.augmentation.side 224 is not the 256 pixels of model.input.size",
+    ),
     "missing path": ("dataset: {kind: folder}", "needs folder.path or folder.table"),
     "not yaml": ("a: [", "is not YAML"),
     "not a mapping": ("- 1", "expected keys and values, found list"),

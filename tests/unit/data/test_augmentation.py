@@ -36,7 +36,7 @@ def test_padding_keeps_the_shape_and_shows_the_mean_colour(pixels):
     assert (found[:, 24:] == colour[:, None, None]).all()
     small = torch.full((3, 10, 20), 7, dtype=torch.uint8)
     found = view(small, fit="pad")
-    assert (found == 7).all(dim=0).sum() == 200  # not enlarged
+    assert (found == 7).all(dim=0).sum() == 16 * 32  # as large as the square allows
 
 
 def test_the_generator_decides_everything(pixels):

@@ -145,6 +145,15 @@ def test_how_words_are_sought_is_saved_with_them(descriptors, tmp_path):
         np.testing.assert_array_equal(opened.assign(descriptors), codebook.assign(descriptors))
 
 
+def test_a_reach_among_other_cells_is_not_trusted(descriptors, tmp_path):
+    directory = ArtifactDirectory(tmp_path)
+    Codebook.train(descriptors, 1_200, iterations=1).save(directory)
+    directory.write_json(
+        "codebook.json", {**directory.read_json("codebook.json"), "words_per_cell": 256}
+    )
+    assert Codebook.load(tmp_path).reach is None
+
+
 def test_a_word_that_loses_its_descriptors_takes_half_of_another():
     points = np.repeat(np.array([[0, 0], [9, 9]], np.float32), [60, 4], axis=0)
     points += np.random.default_rng(0).normal(0, 0.1, points.shape).astype(np.float32)

@@ -55,6 +55,14 @@ def test_the_network_and_its_gradients_stay_the_same(backbone, folded):
     assert list(model.state_dict()) == names
 
 
+def test_a_network_of_one_input_size_is_probed_at_that_size():
+    config = ModelConfig(
+        method="embedding", backbone="mobilenet_v2", dim=8, input={"size": 96, "fit": "refuse"}
+    )
+    with folded_batch_norm(build_model(config).train()) as folded:
+        assert folded > 0
+
+
 def test_batch_norm_that_learns_is_not_folded():
     model = network("resnet18")
     start_learning(model, "learned")
