@@ -48,13 +48,22 @@ def serving(command, folder):
             os.killpg(process.pid, signal.SIGKILL)
 
 
+def ran(command, folder):
+    return subprocess.run(
+        ["bash", "-c", command],
+        check=False,
+        cwd=folder,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+    )
+
+
 def answered(command, folder, server):
     """What a command prints, once it succeeds."""
     deadline = time.monotonic() + PATIENCE
     while True:
-        done = subprocess.run(
-            ["bash", "-c", command], cwd=folder, env=ENVIRONMENT, capture_output=True, text=True
-        )
+        done = ran(command, folder)
         if done.returncode == 0:
             return done.stdout
         assert server.poll() is None, "the server has ended"
@@ -82,17 +91,13 @@ def test_a_registered_network_is_served(finished, tmp_path):
 def test_a_run_on_a_cluster_gives_the_rankings_of_one_machine(finished, make_workdir, tmp_path):
     alone, _ = finished
     workdir, port = make_workdir("cluster", alone), free_port()
-    for name in ("prepare", "model", "dataset"):
-        assert not list(workdir.glob(f"{name}-*"))
     head, node, run = (text.strip().replace("6399", port) for text in blocks("cluster.md"))
     run = run.replace("configs/how_lite0_demo.yaml", str(CONFIG))
     run = run.replace("--workdir workdir", f"--workdir {workdir.path}")
     with serving(f"{head} --block", tmp_path) as first:
         answered(f"ray status --address=127.0.0.1:{port}", tmp_path, first)
         with serving(f"{node} --num-cpus=1 --block", tmp_path):
-            done = subprocess.run(
-                ["bash", "-c", run], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True
-            )
+            done = ran(run, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     expected = alone.rankings()
     for label, ids in workdir.rankings().items():
