@@ -1,4 +1,4 @@
-"""The commands of pages that start servers: a cluster, and a network behind HTTP."""
+"""The commands of a page that put a network behind HTTP."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from driving import COMMAND, CONFIG, PATIENCE
+from driving import COMMAND, PATIENCE
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -86,19 +86,3 @@ def test_a_registered_network_is_served(finished, tmp_path):
         answer = json.loads(answered(ask, tmp_path, server))
     (described,) = answer["predictions"]
     assert np.linalg.norm(described["descriptor"]) == pytest.approx(1, abs=1e-4)
-
-
-def test_a_run_on_a_cluster_gives_the_rankings_of_one_machine(finished, make_workdir, tmp_path):
-    alone, _ = finished
-    workdir, port = make_workdir("cluster", alone), free_port()
-    head, node, run = (text.strip().replace("6399", port) for text in blocks("cluster.md"))
-    run = run.replace("configs/how_lite0_demo.yaml", str(CONFIG))
-    run = run.replace("--workdir workdir", f"--workdir {workdir.path}")
-    with serving(f"{head} --block", tmp_path) as first:
-        answered(f"ray status --address=127.0.0.1:{port}", tmp_path, first)
-        with serving(f"{node} --num-cpus=1 --block", tmp_path):
-            done = ran(run, tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
-    expected = alone.rankings()
-    for label, ids in workdir.rankings().items():
-        np.testing.assert_array_equal(ids, expected[label])
