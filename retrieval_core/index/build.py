@@ -20,8 +20,8 @@ from retrieval_core.index.vector import DEFAULTS, VectorIndex
 OPENED_AT_ONCE = 64
 # descriptors, and at most so many shards that they are drawn from
 MEASURED, SHARDS_MEASURED = 2_000, 16
-# Of postings; about 200,000 images of 500 visual words and 128 bits each: their scores stay in the
-# cache of a core, and their posting lists are long enough to be read at the memory's speed.
+# Of postings; about 200,000 images of 500 visual words and 128 bits each, the scores of which stay
+# in the cache of a core.
 SEGMENT_BYTES = 2**31
 
 

@@ -2,8 +2,8 @@
 
 The words are clustered into cells. A descriptor's affinity to a cell, x m - |m|^2 / 2 for the mean
 m of its words, says how near the cell is; only cells whose affinity lies far enough above the
-average of all cells are searched, by one matrix product per cell and in the processor's short
-floats where it has them. The best few are compared again exactly.
+average of all cells are searched, and the nearest in any case, by one matrix product per cell and
+in the processor's short floats where it has them. The best few are compared again exactly.
 """
 
 from concurrent.futures import ThreadPoolExecutor
