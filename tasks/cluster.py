@@ -43,7 +43,9 @@ def connect(config: RayConfig) -> None:
         if config.address:
             ray.init(address=config.address, log_to_driver=False, logging_level=logging.ERROR)
             return
+        # "local", since Ray would else join any cluster that was ever started on this machine.
         ray.init(
+            address="local",
             num_cpus=os.cpu_count(),
             include_dashboard=False,
             log_to_driver=False,
