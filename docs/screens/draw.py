@@ -6,7 +6,6 @@ Starts the services, fills in the run form, waits for two runs and photographs t
 import argparse
 import io
 import json
-import socket
 import subprocess
 import sys
 import tempfile
@@ -169,8 +168,7 @@ class Screens:
 def _services(workdir: Path) -> Iterator[Running]:
     """`retrieval up`, and its end."""
     command = [str(Path(sys.executable).parent / "retrieval"), "up", "--workdir", str(workdir)]
-    for option in ("--prefect-port", "--mlflow-port"):
-        command += [option, str(_free_port())]
+    command += ["--prefect-port", "0", "--mlflow-port", "0"]
     process = subprocess.Popen(command)
     try:
         while not (up := read_running(workdir)) or not up.healthy:
@@ -181,12 +179,6 @@ def _services(workdir: Path) -> Iterator[Running]:
     finally:
         process.terminate()
         process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """`retrieval up`: everything that one needs in the browser."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
@@ -50,11 +50,15 @@ Configs = Annotated[
 ]
 
 
+def _port(service: str) -> Any:
+    return typer.Option(min=0, max=65535, help=f"Of {service}; 0 is any free one.")
+
+
 def up(
     workdir: Workdir = DEFAULT_WORKDIR,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    prefect_port: Annotated[int, typer.Option(min=1, max=65535, help="Of Prefect.")] = 4200,
-    mlflow_port: Annotated[int, typer.Option(min=1, max=65535, help="Of MLflow.")] = 5000,
+    prefect_port: Annotated[int, _port("Prefect")] = 4200,
+    mlflow_port: Annotated[int, _port("MLflow")] = 5000,
     configs: Configs = None,
     retrain: Retrain = None,
 ) -> None:
@@ -66,12 +70,15 @@ def up(
     Example: retrieval up --prefect-port 4300 --retrain "30 2 * * 1-5"
     """
     root = open_workdir(workdir)
+    from flows.up.ports import chosen_port
     from flows.up.services import Options, services
     from flows.up.supervisor import Supervisor
 
     chosen = configs.resolve() if configs else None
     _name_flawed(chosen)
-    options = Options(root, host, prefect_port, mlflow_port, chosen, retrain)
+    with user_errors():
+        ports = chosen_port(host, prefect_port), chosen_port(host, mlflow_port)
+    options = Options(root, host, *ports, chosen, retrain)
     supervisor = Supervisor(options, services(options))
     if options.is_public:
         errors.print(f"[bold yellow]{UNPROTECTED.format(host=host)}[/]", soft_wrap=True)

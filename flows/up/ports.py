@@ -8,6 +8,18 @@ import psutil
 from retrieval_core.errors import ServiceError
 
 
+def chosen_port(host: str, port: int) -> int:
+    """The port itself, or for 0 one that is free now.
+
+    Raises:
+        ServiceError: the host is not of this machine.
+    """
+    if port:
+        return port
+    with _bound(host, 0, "--host") as listener:
+        return int(listener.getsockname()[1])
+
+
 def check_port(host: str, port: int, option: str) -> None:
     """Fail before anything starts where a service could not listen.
 
@@ -19,15 +31,20 @@ def check_port(host: str, port: int, option: str) -> None:
     Raises:
         ServiceError: the port is taken or not allowed, or the host is not of this machine.
     """
+    _bound(host, port, option).close()
+
+
+def _bound(host: str, port: int, option: str) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        with socket.socket(family, kind, protocol) as listener:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(address)
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
     except OSError as error:
         raise ServiceError(_explain(error, host, port, option)) from None
+    return listener
 
 
 def _explain(error: OSError, host: str, port: int, option: str) -> str:

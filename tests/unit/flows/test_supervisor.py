@@ -12,26 +12,21 @@ import pytest
 
 from flows.up.health import answers
 from flows.up.lock import only_one
-from flows.up.ports import check_port
+from flows.up.ports import check_port, chosen_port
 from flows.up.processes import end_all
 from flows.up.services import MARK, Options, Service, services
 from flows.up.supervisor import Supervisor
 from retrieval_core.errors import ServiceError
 from tasks.running import Running, read_running
 
+HOST = "127.0.0.1"
 SLEEPER = "import time; time.sleep(60)"
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
 
 
-def _free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
 @pytest.fixture
 def options(tmp_path):
-    return Options(tmp_path, "127.0.0.1", _free_port(), _free_port(), None, None)
+    return Options(tmp_path, HOST, chosen_port(HOST, 0), chosen_port(HOST, 0), None, None)
 
 
 def _service(options, name="worker", code=SLEEPER, check=lambda: True):
@@ -148,11 +143,18 @@ def test_a_port_in_use_is_refused_with_its_holder_and_the_option(options):
     assert "--mlflow-port" in str(error.value)
 
 
+def test_port_0_is_any_free_one_and_another_is_itself():
+    check_port(HOST, chosen_port(HOST, 0), "--mlflow-port")
+    assert chosen_port(HOST, 4200) == 4200
+    with pytest.raises(ServiceError, match="--host"):
+        chosen_port("203.0.113.7", 0)
+
+
 def test_a_host_of_another_machine_is_refused():
     with pytest.raises(ServiceError, match="--host"):
-        check_port("203.0.113.7", _free_port(), "--prefect-port")
+        check_port("203.0.113.7", chosen_port(HOST, 0), "--prefect-port")
     with pytest.raises(ServiceError, match="--host"):
-        check_port("no-such-host.invalid", _free_port(), "--prefect-port")
+        check_port("no-such-host.invalid", chosen_port(HOST, 0), "--prefect-port")
 
 
 def test_nothing_starts_where_both_ports_are_the_same(tmp_path):
@@ -174,7 +176,7 @@ def test_an_old_note_of_a_process_number_used_again_is_nothing(tmp_path):
 
 
 def test_health_is_false_where_nobody_answers():
-    assert not answers(f"http://127.0.0.1:{_free_port()}/health")()
+    assert not answers(f"http://127.0.0.1:{chosen_port(HOST, 0)}/health")()
 
 
 def test_services_listen_where_they_are_told_and_keep_their_state_in_the_work_directory(options):
