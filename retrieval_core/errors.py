@@ -35,7 +35,7 @@ class ArchiveError(RetrievalError):
 
 
 class ServiceError(RetrievalError):
-    """A service cannot start: its port is taken, or its work directory is already served."""
+    """A service cannot start (its port is taken, its work directory served), or does not answer."""
 
 
 class PictureError(RetrievalError):

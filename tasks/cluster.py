@@ -2,21 +2,23 @@
 
 import logging
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import ray
-from ray.exceptions import RayTaskError
+from ray.exceptions import AuthenticationError, RayTaskError
 from ray.util import ActorPool
 
 from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.config import FeaturesConfig, RayConfig
 from retrieval_core.data.near_duplicates import ImageHashes, hash_images
-from retrieval_core.errors import RetrievalError
+from retrieval_core.errors import RetrievalError, ServiceError
 from retrieval_core.features.extract import extract_shard
 from retrieval_core.features.shards import Shard, ShardReport
 from retrieval_core.index import Codebook
@@ -30,18 +32,23 @@ OBJECT_STORE_BYTES = 512 * 2**20
 # A pool that holds every core would starve training and Ray's own tasks for ever.
 CORES_PER_WORKER = 0.5
 SHARD_RETRIES = 3
+KNOCK_SECONDS = 10.0
 
 _lock = threading.Lock()
 _workers: list[Any] = []
 
 
 def connect(config: RayConfig) -> None:
-    """Join the configured cluster, or start a local one that ends with this process."""
+    """Join the configured cluster, or start a local one that ends with this process.
+
+    Raises:
+        ServiceError: no cluster answers at the configured address.
+    """
     with _lock:
         if ray.is_initialized():
             return
         if config.address:
-            ray.init(address=config.address, log_to_driver=False, logging_level=logging.ERROR)
+            _join(config.address)
             return
         # "local", since Ray would else join any cluster that was ever started on this machine.
         ray.init(
@@ -53,6 +60,25 @@ def connect(config: RayConfig) -> None:
             object_store_memory=OBJECT_STORE_BYTES,
             _temp_dir=os.environ.get("RAY_TMPDIR"),
         )
+
+
+def _join(address: str) -> None:
+    try:
+        _knock(address)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (OSError, AuthenticationError):
+        raise ServiceError(
+            f"no Ray cluster answers at {address} (runtime.ray.address): see whether it is up with "
+            f"`ray status --address={address}`; RAY_AUTH_MODE and the token in ~/.ray/auth_token "
+            "must be here what they were when it was started"
+        ) from None
+
+
+def _knock(address: str) -> None:
+    """Fail within seconds where nobody listens; Ray itself would try for a quarter of an hour."""
+    parts = urlsplit(address if "//" in address else f"//{address}")
+    if parts.hostname and parts.port:
+        socket.create_connection((parts.hostname, parts.port), timeout=KNOCK_SECONDS).close()
 
 
 def resource(name: str) -> float:

@@ -6,6 +6,7 @@ import pytest
 import ray
 
 from retrieval_core.config import RayConfig
+from retrieval_core.errors import ServiceError
 from tasks.cluster import connect, disconnect
 
 
@@ -21,3 +22,10 @@ def test_a_run_does_not_join_a_cluster_that_it_was_not_told_of(monkeypatch):
             assert ray.cluster_resources()["CPU"] == os.cpu_count()
         finally:
             disconnect()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "no-such-host.invalid:1"])
+def test_a_cluster_that_does_not_answer_is_named(address):
+    disconnect()
+    with pytest.raises(ServiceError, match=rf"{address} \(runtime\.ray\.address\)"):
+        connect(RayConfig(address=address))
