@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -59,13 +60,14 @@ def main() -> None:
 
 def _measure(images: int, folder: Path, repeats: int) -> dict[str, Any]:
     words = codebook()
-    build_segment(np.arange(1), _aggregated(1, seed=0), WORDS)  # compiled, or read from the cache
+    # compiled, or read from the cache
+    build_segment(np.arange(1), _Synthesised.of(1, seed=0), WORDS, binary=True)
     parts, seconds = [], 0.0
     starts = range(0, images, IMAGES_PER_PART)
     for start in track(starts, f"{images:,} images"):
         ids = np.arange(start, min(start + IMAGES_PER_PART, images))
-        aggregates = _aggregated(len(ids), seed=start)
-        taken, segment = _timed(lambda i=ids, a=aggregates: build_segment(i, a, WORDS))
+        made = _Synthesised.of(len(ids), seed=start)
+        taken, segment = _timed(lambda i=ids, m=made: build_segment(i, m, WORDS, binary=True))
         seconds += taken
         parts.append(str(folder / f"part-{start}"))
         snapshot = Snapshot((segment,), (np.ones(len(ids), bool),), use_idf=False)
@@ -90,16 +92,28 @@ def _measure(images: int, folder: Path, repeats: int) -> dict[str, Any]:
     }
 
 
-def _aggregated(images: int, seed: int) -> Aggregates:
-    """Images with words that are spread evenly, in no two the same ones."""
-    rng = np.random.default_rng(seed)
-    strata = np.arange(WORDS_PER_IMAGE) + rng.random((images, WORDS_PER_IMAGE))
-    count = images * WORDS_PER_IMAGE
-    return Aggregates(
-        np.repeat(np.arange(images), WORDS_PER_IMAGE),
-        (strata * (WORDS / WORDS_PER_IMAGE)).astype(np.int64).ravel(),
-        rng.integers(0, 2**64, (count, DIM // 64), np.uint64),
-    )
+@dataclass(frozen=True)
+class _Synthesised:
+    """Stands in for residuals of photographs, whose codes are known."""
+
+    images: np.ndarray
+    words: np.ndarray
+    own: np.ndarray
+
+    @staticmethod
+    def of(images: int, seed: int) -> "_Synthesised":
+        """Images with words that are spread evenly, in no two the same ones."""
+        rng = np.random.default_rng(seed)
+        strata = np.arange(WORDS_PER_IMAGE) + rng.random((images, WORDS_PER_IMAGE))
+        words = (strata * (WORDS / WORDS_PER_IMAGE)).astype(np.int64).ravel()
+        codes = rng.integers(0, 2**64, (len(words), DIM // 64), np.uint64)
+        return _Synthesised(np.repeat(np.arange(images), WORDS_PER_IMAGE), words, codes)
+
+    def codes(self, places: np.ndarray, *, binary: bool, short: bool) -> np.ndarray:
+        """The codes, each in its place."""
+        codes = np.empty_like(self.own)
+        codes[places] = self.own
+        return codes
 
 
 def _search(snapshot: Snapshot, repeats: int) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from retrieval_core.index.codebook import Codebook
+from retrieval_core.index.allocation import new_array
 from retrieval_core.index.inputs import Float32, Int64
 from retrieval_core.index.kernels import BITS, sum_directions, sum_signs
 from retrieval_core.index.threads import side_by_side
@@ -24,8 +24,7 @@ class Aggregates:
     Attributes:
         images: (m,) int64, position of the image.
         words: (m,) int64.
-        codes: (m, ceil(d / 64)) uint64 sign bits, or (m, d) float32 of unit norm, which a database
-            keeps as float16.
+        codes: (m, ceil(d / 64)) uint64 sign bits, or (m, d) float32 of unit norm.
     """
 
     images: Int64
@@ -33,71 +32,74 @@ class Aggregates:
     codes: Codes
 
 
-def aggregate(
-    codebook: Codebook,
-    descriptors: Float32,
-    image_index: Int64,
-    *,
-    multiple_assignment: int,
-    binary: bool,
-    short: bool = False,
-) -> Aggregates:
-    """Assign descriptors to visual words, then `aggregate_assigned`.
+@dataclass(frozen=True, eq=False)
+class Residuals:
+    """Descriptors of images by the visual words that they count for; not yet summed.
 
-    Args:
-        codebook: visual words.
-        descriptors: (n, d) float32.
-        image_index: (n,) int64.
-        multiple_assignment: words per descriptor; a smaller codebook's size where it is less.
-        binary: signs, else unit vectors.
-        short: unit vectors as float16.
+    One entry per image and visual word, by image, then by word.
+
+    Attributes:
+        images: (m,) int64, position of the image.
+        words: (m,) int64.
     """
-    words = codebook.assign(descriptors, min(multiple_assignment, codebook.size))
-    return aggregate_assigned(
-        codebook.centroids, descriptors, image_index, words, binary=binary, short=short
-    )
 
+    images: Int64
+    words: Int64
+    _centroids: Float32
+    _descriptors: Float32
+    _groups: "list[_Groups]"
 
-def aggregate_assigned(
-    centroids: Float32,
-    descriptors: Float32,
-    image_index: Int64,
-    assigned: Int64,
-    *,
-    binary: bool,
-    short: bool = False,
-) -> Aggregates:
-    """Sum residuals per image and visual word, then keep their signs or their direction.
+    @staticmethod
+    def of(
+        centroids: Float32, descriptors: Float32, image_index: Int64, assigned: Int64
+    ) -> "Residuals":
+        """A descriptor's residual is taken to each of its words, and counts for that word.
 
-    A descriptor's residual is taken to each of its words and counts for that word (ASMK and, of
-    signs, ASMK* of ICCV 2013).
+        Args:
+            centroids: (size, d) float32.
+            descriptors: (n, d) float32.
+            image_index: (n,) int64.
+            assigned: (n, k) int64, the words of each.
+        """
+        by_image = np.argsort(image_index, kind="stable")
 
-    Args:
-        centroids: (size, d) float32.
-        descriptors: (n, d) float32.
-        image_index: (n,) int64.
-        assigned: (n, k) int64, the words of each.
-        binary: signs, else unit vectors.
-        short: unit vectors as float16.
-    """
-    by_image = np.argsort(image_index, kind="stable")
+        def grouped(rows: Int64) -> _Groups:
+            return _group(rows, image_index[rows], assigned[rows], len(centroids))
 
-    def grouped(rows: Int64) -> _Groups:
-        return _group(rows, image_index[rows], assigned[rows], len(centroids))
+        groups = side_by_side(grouped, _whole_images(by_image, image_index))
+        images = np.concatenate([group.images for group in groups])
+        words = np.concatenate([group.words for group in groups])
+        return Residuals(images, words, centroids, descriptors, groups)
 
-    groups = side_by_side(grouped, _whole_images(by_image, image_index))
-    ends = np.cumsum([len(group.words) for group in groups])
-    codes = _no_codes(int(ends[-1]), descriptors.shape[1], binary=binary, short=short)
-    bits, encode = as_bits(codes), sum_signs if binary else sum_directions
+    def codes(self, places: Int64, *, binary: bool, short: bool = False) -> Codes:
+        """Sum the residuals of each entry, then keep their signs or their direction.
 
-    def encoded(part: tuple[_Groups, int]) -> None:
-        group, end = part
-        own = bits[end - len(group.words) : end]
-        encode(descriptors, centroids, group.rows, group.words, group.starts, own)
+        ASMK and, of signs, ASMK* of ICCV 2013.
 
-    side_by_side(encoded, zip(groups, ends.tolist(), strict=True))
-    images = np.concatenate([group.images for group in groups])
-    return Aggregates(images, np.concatenate([group.words for group in groups]), codes)
+        Args:
+            places: (m,) int64, row of each entry among the codes; all from 0 to m - 1.
+            binary: signs, else unit vectors.
+            short: unit vectors as float16.
+
+        Returns:
+            (m, ceil(d / 64)) uint64, or (m, d) float32 or float16.
+        """
+        codes = _no_codes(len(places), self._descriptors.shape[1], binary=binary, short=short)
+        bits, encode = as_bits(codes), sum_signs if binary else sum_directions
+        ends = np.cumsum([len(group.words) for group in self._groups]).tolist()
+
+        def encoded(part: tuple[_Groups, int]) -> None:
+            (_, words, rows, starts), end = part
+            own = places[end - len(words) : end]
+            encode(self._descriptors, self._centroids, rows, words, starts, own, bits)
+
+        side_by_side(encoded, zip(self._groups, ends, strict=True))
+        return codes
+
+    def aggregates(self, *, binary: bool) -> Aggregates:
+        """The entries with their codes (arguments as `codes`)."""
+        codes = self.codes(np.arange(len(self.words)), binary=binary)
+        return Aggregates(self.images, self.words, codes)
 
 
 class _Groups(NamedTuple):
@@ -121,8 +123,8 @@ def _group(rows: Int64, image_index: Int64, assigned: Int64, size: int) -> _Grou
 def _no_codes(count: int, dim: int, *, binary: bool, short: bool) -> Codes:
     """Room for the codes of so many words."""
     if binary:
-        return np.empty((count, -(-dim // BITS)), np.uint64)
-    return np.empty((count, dim), np.float16 if short else np.float32)
+        return new_array((count, -(-dim // BITS)), np.uint64)
+    return new_array((count, dim), np.float16 if short else np.float32)
 
 
 def as_bits(codes: Codes) -> Codes:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.errors import ArtifactError, ArtifactMismatchError, IndexInputError
-from retrieval_core.index.aggregation import Aggregates, aggregate, aggregate_assigned
+from retrieval_core.index.aggregation import Residuals
 from retrieval_core.index.codebook import Codebook, known_reach
 from retrieval_core.index.device import torch_device
 from retrieval_core.index.inputs import (
@@ -29,6 +29,8 @@ from retrieval_core.index.storage import map_array
 from retrieval_core.index.torch_search import TorchSearcher
 
 CENTROIDS = "centroids"
+# segments that are merged at a time
+FAN_IN = 8
 
 
 class AsmkIndex:
@@ -59,10 +61,8 @@ class AsmkIndex:
         """An index without images."""
         none = np.empty(0, np.int64)
         vectors = np.empty((0, codebook.dim), np.float32)
-        nothing = aggregate_assigned(
-            codebook.centroids, vectors, none, none[:, None], binary=binary, short=True
-        )
-        segment = build_segment(none, nothing, codebook.size)
+        nothing = Residuals.of(codebook.centroids, vectors, none, none[:, None])
+        segment = build_segment(none, nothing, codebook.size, binary=binary)
         snapshot = Snapshot((segment,), (np.ones(0, bool),), use_idf)
         return AsmkIndex(codebook, snapshot, binary=binary)
 
@@ -132,8 +132,8 @@ class AsmkIndex:
         index = check_image_index(image_index, len(vectors), len(ids))
         snapshot = self._snapshot
         refuse(ids[snapshot.holds(ids)], "already in the index")
-        aggregates = self._aggregate(vectors, index, 1, short=True)
-        segment = build_segment(ids, aggregates, self.codebook.size)
+        residuals = self._residuals(vectors, index, 1)
+        segment = build_segment(ids, residuals, self.codebook.size, binary=self.binary)
         self._snapshot = _small_merged(snapshot.with_segments([segment], [np.ones(len(ids), bool)]))
 
     def remove(self, image_ids: npt.ArrayLike) -> None:
@@ -229,7 +229,8 @@ class AsmkIndex:
                 f"multiple_assignment: expected >= 1, found {multiple_assignment}"
             )
         count = (int(index.max()) + 1 if len(index) else 0) if queries is None else queries
-        aggregates = self._aggregate(vectors, index, multiple_assignment)
+        residuals = self._residuals(vectors, index, multiple_assignment)
+        aggregates = residuals.aggregates(binary=self.binary)
         return Queries(aggregates, count, self.codebook.dim, selectivity)
 
     def save(self, uri: str | Path, *, with_codebook: bool = True) -> None:
@@ -295,17 +296,9 @@ class AsmkIndex:
             self._searcher = searcher = TorchSearcher(snapshot, device)
         return searcher
 
-    def _aggregate(
-        self, vectors: Float32, index: Int64, multiple_assignment: int, *, short: bool = False
-    ) -> Aggregates:
-        return aggregate(
-            self.codebook,
-            vectors,
-            index,
-            multiple_assignment=multiple_assignment,
-            binary=self.binary,
-            short=short,
-        )
+    def _residuals(self, vectors: Float32, index: Int64, assignments: int) -> Residuals:
+        words = self.codebook.assign(vectors, min(assignments, self.codebook.size))
+        return Residuals.of(self.codebook.centroids, vectors, index, words)
 
 
 def _own_codebook(directory: ArtifactDirectory, description: Mapping[str, Any]) -> Codebook:
@@ -320,13 +313,13 @@ def _own_codebook(directory: ArtifactDirectory, description: Mapping[str, Any]) 
 
 
 def _small_merged(snapshot: Snapshot) -> Snapshot:
-    # segments at least halve in weight from one to the next: few to search, and an image is
-    # merged only a logarithmic number of times however it was added
-    while len(snapshot.segments) > 1:
-        before, last = snapshot.segments[-2:]
-        if before.weight > 2 * last.weight:
+    # So many of about one weight become one: few to search, and an image is merged only a
+    # logarithmic number of times however it was added.
+    while len(snapshot.segments) >= FAN_IN:
+        first, *others = snapshot.segments[-FAN_IN:]
+        if first.weight > sum(segment.weight for segment in others):
             break
-        snapshot = snapshot.merged(2)
+        snapshot = snapshot.merged(FAN_IN)
     return snapshot
 
 

@@ -16,7 +16,13 @@ BITS = 64
 
 @numba.njit(cache=True, nogil=True)
 def sum_signs(
-    descriptors: Array, centroids: Array, rows: Array, words: Array, starts: Array, signs: Array
+    descriptors: Array,
+    centroids: Array,
+    rows: Array,
+    words: Array,
+    starts: Array,
+    places: Array,
+    signs: Array,
 ) -> None:
     """Sum, per group of descriptors, their differences to the group's centroid; keep the signs.
 
@@ -26,7 +32,8 @@ def sum_signs(
         rows: (m,) rows of `descriptors`, group after group.
         words: (g,) visual word of each group.
         starts: (g + 1,) where each group begins in `rows`, and m.
-        signs: (g, ceil(d / 64)) uint64, written; a bit is set where the sum is above zero.
+        places: (g,) row of `signs` of each group.
+        signs: (p, ceil(d / 64)) uint64, written; a bit is set where the sum is above zero.
     """
     dim = descriptors.shape[1]
     # zero beyond the dimensions: their bits stay unset
@@ -39,7 +46,7 @@ def sum_signs(
             bits = np.uint64(0)
             for j in range(BITS):
                 bits |= np.uint64(sums[part, j] > 0) << np.uint64(j)
-            signs[group, part] = bits
+            signs[places[group], part] = bits
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
@@ -49,6 +56,7 @@ def sum_directions(
     rows: Array,
     words: Array,
     starts: Array,
+    places: Array,
     directions: Array,
 ) -> None:
     """As `sum_signs`, but keep the direction of each sum, of unit norm.
@@ -59,7 +67,8 @@ def sum_directions(
         rows: as `sum_signs`.
         words: as `sum_signs`.
         starts: as `sum_signs`.
-        directions: (g, d) float32, or uint16 for the bits of float16, written.
+        places: as `sum_signs`.
+        directions: (p, d) float32, or uint16 for the bits of float16, written.
     """
     own = np.empty(descriptors.shape[1], np.float32)
     for group in range(len(words)):
@@ -70,8 +79,9 @@ def sum_directions(
             squared += own[j] * own[j]
         # the small constant is part of the published numbers and keeps a zero vector zero
         norm = np.sqrt(squared) + np.float32(1e-6)
+        direction = directions[places[group]]
         for j in range(len(own)):
-            directions[group, j] = narrow_like(own[j] / norm, directions[group, j])
+            direction[j] = narrow_like(own[j] / norm, direction[j])
 
 
 @numba.njit(cache=True, nogil=True)
@@ -115,27 +125,25 @@ def count_words(lengths: Array, offsets: Array, images: Array, alive: Array) -> 
 
 
 @numba.njit(cache=True, nogil=True)
-def list_postings(
-    images: Array, codes: Array, ends: Array, by_id: Array, bounds: Array, words: Array, own: Array
+def list_images(
+    images: Array, places: Array, ends: Array, by_id: Array, bounds: Array, words: Array
 ) -> None:
-    """Sort aggregated images into posting lists.
+    """Sort the visual words of images into posting lists.
 
     Args:
         images: (p,) of the lists, changed in place.
-        codes: (p, w) of the lists, changed in place.
+        places: (p,) place in the lists of each word of an image, changed in place.
         ends: (size,) where each word's list begins, changed in place.
         by_id: (n,) the images in the order of the lists.
         bounds: (n + 1,) where the words of each image begin.
         words: (p,) of the images, one image after the other.
-        own: (p, w) codes of these.
     """
     for position in range(len(by_id)):
         image = by_id[position]
         for entry in range(bounds[image], bounds[image + 1]):
             place = ends[words[entry]]
             images[place] = position
-            for i in range(codes.shape[1]):
-                codes[place, i] = own[entry, i]
+            places[entry] = place
             ends[words[entry]] = place + 1
 
 

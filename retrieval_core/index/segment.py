@@ -4,15 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from retrieval_core.index.aggregation import Aggregates, Codes, as_bits
+from retrieval_core.index.aggregation import Codes, Residuals, as_bits
+from retrieval_core.index.allocation import new_array
 from retrieval_core.index.inputs import Int64
-from retrieval_core.index.kernels import count_words, list_postings, place_postings, sort_postings
+from retrieval_core.index.kernels import count_words, list_images, place_postings, sort_postings
 from retrieval_core.index.threads import side_by_side
 
 Mask = npt.NDArray[np.bool_]
@@ -85,34 +84,30 @@ class Segment:
         return np.where(found, positions, -1)
 
 
-def build_segment(image_ids: Int64, aggregates: Aggregates, codebook_size: int) -> Segment:
-    """Sort aggregated images into posting lists.
+def build_segment(
+    image_ids: Int64, residuals: Residuals, codebook_size: int, *, binary: bool
+) -> Segment:
+    """Aggregate images into posting lists.
 
     Args:
         image_ids: (n,) int64, unique.
-        aggregates: their codes; `images` are positions in `image_ids`, ascending.
+        residuals: of the images; `images` are positions in `image_ids`, ascending.
         codebook_size: number of visual words.
+        binary: keep signs, else directions.
     """
     by_id = np.argsort(image_ids)
-    ends = np.searchsorted(aggregates.images, np.arange(len(image_ids) + 1))
-    offsets = np.append(0, np.cumsum(np.bincount(aggregates.words, minlength=codebook_size)))
-    images = np.empty(len(aggregates.words), np.int32)
-    codes = np.empty_like(aggregates.codes)
-    list_postings(
-        images,
-        as_bits(codes),
-        offsets[:-1].copy(),
-        by_id,
-        ends,
-        aggregates.words,
-        as_bits(aggregates.codes),
-    )
+    bounds = np.searchsorted(residuals.images, np.arange(len(image_ids) + 1))
+    offsets = np.append(0, np.cumsum(np.bincount(residuals.words, minlength=codebook_size)))
+    images = np.empty(len(residuals.words), np.int32)
+    places = np.empty(len(residuals.words), np.int64)
+    list_images(images, places, offsets[:-1].copy(), by_id, bounds, residuals.words)
     return Segment(
         image_ids=image_ids[by_id],
-        words=np.diff(ends)[by_id].astype(np.int32),
+        words=np.diff(bounds)[by_id].astype(np.int32),
         offsets=offsets,
         images=images,
-        codes=codes,
+        # summed where they stay: a database of directions is large
+        codes=residuals.codes(places, binary=binary, short=True),
     )
 
 
@@ -124,8 +119,7 @@ def merge_segments(
     Args:
         segments: at least one, of one codebook.
         alive: per segment (n,) bool; an id is alive in at most one segment.
-        folder: on the disk where the posting lists are put together, in nameless files that the
-            system writes out when it needs the memory; None: in memory.
+        folder: on the disk where the posting lists are put together; None: in memory.
     """
     pairs = list(zip(segments, alive, strict=True))
     ids = np.concatenate([segment.image_ids[living] for segment, living in pairs])
@@ -141,8 +135,8 @@ def merge_segments(
         first = last
     offsets = np.append(0, np.cumsum(images_per_word(segments, alive)))
     width, dtype = segments[0].codes.shape[1], segments[0].codes.dtype
-    images = _new_array(folder, (offsets[-1],), np.dtype(np.int32))
-    codes = _new_array(folder, (offsets[-1], width), dtype)
+    images = new_array((offsets[-1],), np.int32, folder)
+    codes = new_array((offsets[-1], width), dtype, folder)
     bits, in_order = as_bits(codes), bool((np.diff(order) > 0).all())
 
     def merge(some: slice) -> None:
@@ -160,15 +154,6 @@ def merge_segments(
     bounds = np.unique(np.append(starts, len(offsets) - 1))
     side_by_side(merge, [slice(a, b) for a, b in pairwise(bounds.tolist())] or [slice(0, 0)])
     return Segment(ids[order], words[order], offsets, images, codes)
-
-
-def _new_array(
-    folder: Path | None, shape: tuple[int, ...], dtype: np.dtype[Any]
-) -> npt.NDArray[Any]:
-    if folder is None or 0 in shape:
-        return np.empty(shape, dtype)
-    with TemporaryFile(dir=folder) as file:
-        return np.asarray(np.memmap(file, dtype, "w+", shape=shape))
 
 
 def images_per_word(segments: Sequence[Segment], alive: Sequence[Mask]) -> Int64:
