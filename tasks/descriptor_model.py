@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 
 from retrieval_core.config import FeaturesConfig
-from retrieval_core.data.images import decode_image, mean_colour, to_tensor
+from retrieval_core.data.images import decode_image, to_pixels
 from retrieval_core.errors import ConfigError, ImageError
 from retrieval_core.models import load_model
 
@@ -82,10 +82,8 @@ class DescriptorModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc, name-def
     @torch.inference_mode()
     def _extract(self, content: bytes, name: str, output: str) -> Mapping[str, np.ndarray]:
         network, settings = self._network, self._settings
-        bars = mean_colour(network.config.mean) if settings.pad_to_square else None
-        image = decode_image(content, name, image_size=settings.image_size, bars=bars)
-        pixels = to_tensor(image, mean=network.config.mean, std=network.config.std)
-        batch = pixels[None].to(network.device)
+        image = decode_image(content, name, image_size=settings.image_size)
+        batch = network.prepare(to_pixels(image))[None].to(network.device)
         if output == "global":
             vectors = network.extract_global(
                 batch, scales=settings.global_scales, power=settings.global_power

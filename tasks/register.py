@@ -29,7 +29,7 @@ from tasks.lineage import lineage
 from tasks.stage import STAGE_OPTIONS, Outcome, Stage, StageRun, run_stage
 from tasks.tracking import TrackedRun, link, metric_name
 
-VERSION = 1
+VERSION = 2
 FOLDER = "model"
 CODE = Path(__file__).with_name("descriptor_model.py")
 # all that the network and what was built of it were made by
@@ -148,13 +148,13 @@ def _example() -> pd.DataFrame:
 
 def _metadata(config: PipelineConfig, parts: Mapping[str, ArtifactRef]) -> dict[str, Any]:
     """What the model is and where it comes from, in the file `MLmodel`."""
-    settings = {"image_size", "pad_to_square", "scales", "global_scales", "global_power"}
+    settings = {"image_size", "scales", "global_scales", "global_power"}
     features = config.features.model_dump(mode="json", include=settings)
     return {
         "config": config.model_dump(mode="json", include=SETTINGS),
         "preprocessing": {
             **features,
-            **config.model.model_dump(mode="json", include={"mean", "std"}),
+            **config.model.model_dump(mode="json", include={"mean", "std", "input"}),
         },
         "artifacts": {role: dict(vars(ref)) for role, ref in parts.items()},
     }

@@ -11,7 +11,7 @@ Pooling = Literal["mac", "spoc", "gem", "gemmp", "rmac"]
 Combination = Literal[
     "S", "M", "G", "SM", "MS", "SG", "GS", "MG", "GM", "SMG", "SGM", "MSG", "MGS", "GSM", "GMS"
 ]  # fmt: skip
-Fit = Literal["pad", "resize", "refuse"]
+Fit = Literal["pad", "stretch", "refuse"]
 Tokens = Literal["patches", "class"]
 LearnedWhitening = Literal["none", "single_scale", "multi_scale"]
 Positive = Annotated[float, Field(gt=0)]
@@ -55,7 +55,7 @@ class CgdConfig(Config):
 
 
 class InputConfig(Config):
-    """The size of the images that the backbone sees."""
+    """The size of the images that the backbone sees, in training and ever after."""
 
     size: int | None = Field(
         None,
@@ -67,8 +67,8 @@ class InputConfig(Config):
     )
     fit: Fit = Field(
         "pad",
-        description="images of another size: 'pad' shrinks larger ones and surrounds all with the "
-        "mean colour, 'resize' stretches them, 'refuse' is an error",
+        description="images of another size: 'pad' makes their longest side that of the square and "
+        "surrounds them with the mean colour, 'stretch' changes their shape, 'refuse' is an error",
     )
 
 

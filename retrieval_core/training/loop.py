@@ -169,7 +169,7 @@ def _reader(
     model: RetrievalModel, total: int, config: TrainingConfig, state: TrainingState | None
 ) -> ImageReader:
     return ImageReader(
-        model.config,
+        model,
         config.image_size,
         total=total,
         max_excluded=config.max_excluded,

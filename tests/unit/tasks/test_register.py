@@ -13,13 +13,15 @@ from PIL import Image
 from prefect.settings import PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, temporary_settings
 
 from retrieval_core.artifacts import ArtifactDirectory, ArtifactStore, Manifest, commit
-from retrieval_core.config import FeaturesConfig, ModelConfig, PipelineConfig
+from retrieval_core.config import FeaturesConfig, InputConfig, ModelConfig, PipelineConfig
 from retrieval_core.data.catalogue import ImageRow
 from retrieval_core.errors import ConfigError
 from retrieval_core.features.extract import extract_shard
 from retrieval_core.features.shards import plan_shards
 from retrieval_core.features.store import FeatureStore
 from retrieval_core.models import build_model, load_model, save_model
+from retrieval_core.training.descriptors import global_descriptors
+from retrieval_core.training.reading import ImageReader
 from tasks.context import RunContext
 from tasks.register import register
 from tasks.tracking import start_run
@@ -37,10 +39,10 @@ PICKLES = (".pkl", ".pickle", ".joblib", ".pt", ".pth")
 class Registry:
     """A work directory with a finished network and its scores."""
 
-    def __init__(self, workdir, method):
+    def __init__(self, workdir, method, **settings):
         self.workdir = str(workdir)
         self.config = PipelineConfig(
-            name="small", model=ModelConfig(method=method, **SMALL), features=FEATURES
+            name="small", model=ModelConfig(method=method, **SMALL, **settings), features=FEATURES
         )
         self.store = ArtifactStore(f"{workdir}/artifacts")
         self.model = self._put("model", save=self._save_model)
@@ -71,9 +73,9 @@ class Registry:
     def client(self):
         return MlflowClient(f"sqlite:///{self.workdir}/mlflow.db")
 
-    def load(self, monkeypatch):
+    def load(self, monkeypatch, **settings):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{self.workdir}/mlflow.db")
-        return mlflow.pyfunc.load_model("models:/small/1")
+        return mlflow.pyfunc.load_model("models:/small/1", model_config=settings)
 
     def _save_model(self, directory):
         save_model(build_model(self.config.model, seed=1), directory)
@@ -92,10 +94,10 @@ class Registry:
 
 @pytest.fixture(scope="module")
 def make_registry(mlflow_template, tmp_path_factory):
-    def make(method):
+    def make(method, **settings):
         workdir = tmp_path_factory.mktemp(method)
         shutil.copy(mlflow_template, workdir)
-        made = Registry(workdir, method)
+        made = Registry(workdir, method, **settings)
         made.register()
         return made
 
@@ -143,6 +145,25 @@ def test_the_model_describes_as_the_extractor_does(registry, photographs, monkey
     for field in ("descriptors", "strengths", "locations", "scales"):
         expected = getattr(shard, field)
         np.testing.assert_allclose(np.concatenate(list(local[field])), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("fit", ["pad", "stretch"])
+def test_squares_are_the_same_in_validation_extraction_and_the_registered_model(
+    fit, make_registry, photographs, monkeypatch, tmp_path
+):
+    made = make_registry("embedding", input=InputConfig(size=64, fit=fit))
+    rows = [ImageRow(i, str(p), "", "val", "both") for i, p in enumerate(photographs)]
+    network = load_model(made.model.uri)
+    directory = ArtifactDirectory(tmp_path / "feats")
+    once = FEATURES.model_copy(update={"global_scales": (1.0,)})
+    extract_shard(network, plan_shards(rows, 8)[0], once, directory)
+    _, extracted = FeatureStore(directory.uri).global_descriptors()
+    reader = ImageReader(network, FEATURES.image_size, total=2, max_excluded=0)
+    validated = global_descriptors(network, rows, reader).vectors
+    files = pd.DataFrame({"image": [path.read_bytes() for path in photographs]})
+    registered = made.load(monkeypatch, global_scales=[1.0]).predict(files)["descriptor"]
+    np.testing.assert_allclose(validated, extracted, atol=1e-6)
+    np.testing.assert_allclose(np.stack(registered), extracted, atol=1e-6)
 
 
 def test_the_page_shows_how_to_use_it(registry, photographs, monkeypatch, tmp_path):
