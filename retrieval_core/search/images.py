@@ -14,7 +14,7 @@ from retrieval_core.data.catalogue import Catalogue, ImageRow
 from retrieval_core.data.images import load_image, to_pixels
 from retrieval_core.errors import ArtifactMismatchError, ImageError
 from retrieval_core.features.rewriting import whiten
-from retrieval_core.features.whitening import open_whitening
+from retrieval_core.features.whitening import maker_of, open_whitening
 from retrieval_core.index import AsmkIndex
 from retrieval_core.models import LocalFeatures, RetrievalModel, load_model
 from retrieval_core.models.whitening import Whitening
@@ -78,7 +78,7 @@ class ImageSearcher:
         self._whitening: Whitening | None = None
         if "whitening" in features.inputs:
             self._whitening = open_whitening(features.input("whitening").uri, model)
-        index = open_index(index_uri, model=model.key)
+        index = open_index(index_uri, model=maker_of(features))
         self.index: AsmkIndex | ProcessedIndex = (
             index
             if isinstance(index, AsmkIndex)

@@ -1,5 +1,7 @@
 """The stages of post-processing, from descriptors on disk to scores."""
 
+import re
+
 import numpy as np
 import pytest
 from prefect.settings import (
@@ -210,6 +212,31 @@ def test_a_distractor_index_of_another_whitening_is_refused(context, made):
     with pytest.raises(ArtifactMismatchError, match=refs[0].key) as caught:
         score(context, *indexes, postprocessing=PostprocessingConfig())
     assert refs[1].key in str(caught.value)
+
+
+def test_whitened_and_raw_descriptors_search_no_index_of_each_other(context, made, model):
+    fitted = build(fit, context, WhiteningConfig(kind="pca"), made["train"], 0)
+    whitened = build(whiten, context, made["test"], fitted)
+    augmented = build(
+        augment,
+        context,
+        NeighboursConfig(kind="average", neighbours=2),
+        VECTOR,
+        [build(index_global, context, VECTOR, whitened)],
+        0,
+    )
+    both = f"{model.key} whitened by {fitted.key}"
+    for described, other, expected in (
+        (made["test"], whitened, (model.key, both)),
+        (whitened, made["test"], (both, model.key)),
+        (augmented, made["test"], (both, model.key)),
+    ):
+        index = build(index_global, context, VECTOR, described)
+        assert VectorIndex.open(index.uri).model == expected[0]
+        search = Search((index.uri,), (0,), other.uri, AsmkConfig(), VECTOR, 5)
+        message = re.escape(f"of model {expected[0]} does not go with model {expected[1]}") + "$"
+        with pytest.raises(ArtifactMismatchError, match=message):
+            search.open()
 
 
 def test_nothing_is_fitted_to_test_images(context, made):

@@ -17,9 +17,11 @@ from retrieval_core.config import FeaturesConfig, InputConfig, ModelConfig, Pipe
 from retrieval_core.data.catalogue import ImageRow
 from retrieval_core.errors import ConfigError
 from retrieval_core.features.extract import extract_shard
+from retrieval_core.features.rewriting import whiten
 from retrieval_core.features.shards import plan_shards
 from retrieval_core.features.store import FeatureStore
 from retrieval_core.models import build_model, load_model, save_model
+from retrieval_core.models.whitening import Whitening
 from retrieval_core.training.descriptors import global_descriptors
 from retrieval_core.training.reading import ImageReader
 from tasks.context import RunContext
@@ -39,7 +41,7 @@ PICKLES = (".pkl", ".pickle", ".joblib", ".pt", ".pth")
 class Registry:
     """A work directory with a finished network and its scores."""
 
-    def __init__(self, workdir, method, **settings):
+    def __init__(self, workdir, method, whitened=False, **settings):
         self.workdir = str(workdir)
         self.config = PipelineConfig(
             name="small", model=ModelConfig(method=method, **SMALL, **settings), features=FEATURES
@@ -58,6 +60,18 @@ class Registry:
             self.scores.append(
                 self._put("scores", inputs=inputs, metrics={"recall@1": 0.5}, descriptor=descriptor)
             )
+
+        if whitened:
+            self.scores.append(self._processed({"model": self.model, "features": features}))
+
+    def _processed(self, inputs):
+        rng = np.random.default_rng(0)
+        fitted = Whitening(*(rng.standard_normal(s).astype(np.float32) for s in (8, (4, 8))))
+        whitening = self._put("whitening", save=fitted.save)
+        described = self._put("descriptors", inputs={**inputs, "whitening": whitening})
+        index = self._put("vectors", inputs={"features": described})
+        inputs = {"index": index, "features": described}
+        return self._put("scores", inputs=inputs, descriptor="processed")
 
     def register(self):
         run = start_run(self.workdir, "experiment", "small")
@@ -164,6 +178,34 @@ def test_squares_are_the_same_in_validation_extraction_and_the_registered_model(
     registered = made.load(monkeypatch, global_scales=[1.0]).predict(files)["descriptor"]
     np.testing.assert_allclose(validated, extracted, atol=1e-6)
     np.testing.assert_allclose(np.stack(registered), extracted, atol=1e-6)
+
+
+def test_whitened_descriptors_fit_the_index_of_whitened_ones(
+    make_registry, photographs, monkeypatch
+):
+    made = make_registry("gem", whitened=True)
+    model = made.load(monkeypatch)
+    metadata = model.metadata.metadata
+    assert metadata["indexes"] == {"index_global": "global", "index_processed": "processed"}
+    assert (
+        metadata["artifacts"]["index_processed"]["key"]
+        == made.versions()[0].tags["index_processed.key"]
+    )
+    files = pd.DataFrame({"image": [path.read_bytes() for path in photographs]})
+    plain, whitened = (
+        np.stack(model.predict(files, params={"output": output})["descriptor"])
+        for output in ("global", "processed")
+    )
+    whitening = Whitening.load(metadata["artifacts"]["whitening"]["uri"])
+    np.testing.assert_allclose(whitened, whiten(whitening, plain), atol=1e-6)
+    assert whitened.shape == (2, 4)
+
+
+def test_without_a_whitening_the_global_descriptor_fits_all(registry, monkeypatch):
+    model = registry.load(monkeypatch)
+    assert model.metadata.metadata["indexes"] == {"index_asmk": "local", "index_global": "global"}
+    with pytest.raises(ConfigError, match="'processed': nothing is whitened"):
+        model.predict(pd.DataFrame({"image": [b"x"]}), params={"output": "processed"})
 
 
 def test_the_page_shows_how_to_use_it(registry, photographs, monkeypatch, tmp_path):
