@@ -11,7 +11,7 @@ from torch.optim import Adam
 
 from retrieval_core.artifacts import ArtifactDirectory, plain
 from retrieval_core.config import TrainingConfig
-from retrieval_core.data.catalogue import Catalogue
+from retrieval_core.data.catalogue import Catalogue, ImageRow
 from retrieval_core.models import RetrievalModel, save_model
 from retrieval_core.models.bundle import read_bundle
 from retrieval_core.models.checkpoints import load_state
@@ -86,9 +86,7 @@ def train(
             on_epoch(report)
     best = select_epoch(history, config.select)
     checkpoints.load_model(best, model)
-    if config.refit_whitening:
-        initialise_whitening(model, used, config, seed=seed)
-    save_model(model, directory)
+    _complete(model, used, config, directory, seed)
     result = TrainingReport(history, best, state.epoch if state else None, reader.excluded)
     directory.write_json(HISTORY, {"digest": digest, **asdict(result)})
     checkpoints.clear()
@@ -163,6 +161,18 @@ def _epoch(
         excluded=len(reader.excluded),
         validation_recall=scores and scores.recall,
     )
+
+
+def _complete(
+    model: RetrievalModel,
+    used: Sequence[ImageRow],
+    config: TrainingConfig,
+    directory: ArtifactDirectory,
+    seed: int,
+) -> None:
+    if config.refit_whitening:
+        initialise_whitening(model, used, config, seed=seed)
+    save_model(model, directory)
 
 
 def _reader(

@@ -23,6 +23,7 @@ from retrieval_core.config import (
 )
 from retrieval_core.data.catalogue import Catalogue, ImageRow, label_truth
 from retrieval_core.errors import ArtifactMismatchError
+from retrieval_core.evaluation.clustering import cluster_information
 from retrieval_core.features.rewriting import whiten as whiten_vectors
 from retrieval_core.features.rewriting import write_vectors
 from retrieval_core.features.store import FeatureStore
@@ -237,6 +238,28 @@ def test_whitened_and_raw_descriptors_search_no_index_of_each_other(context, mad
         message = re.escape(f"of model {expected[0]} does not go with model {expected[1]}") + "$"
         with pytest.raises(ArtifactMismatchError, match=message):
             search.open()
+
+
+def test_whitened_descriptors_are_clustered_by_themselves(context, made, model):
+    fitted = build(fit, context, WhiteningConfig(kind="learned", dimensions=4), made["train"], 0)
+    whitened = build(whiten, context, made["test"], fitted)
+    config = EvaluationConfig(bootstrap=0, nmi=True)
+    steps = PostprocessingConfig(whitening=WhiteningConfig(kind="learned", dimensions=4))
+    plain, processed = (
+        build(
+            evaluate,
+            context,
+            *(config, AsmkConfig(), VECTOR, 0, descriptor),
+            build(index_global, context, VECTOR, described),
+            postprocessing=steps if descriptor == "processed" else None,
+        )
+        for descriptor, described in (("global", made["test"]), ("processed", whitened))
+    )
+    labels = [row.label for row in landmarks("test").rows]
+    _, vectors = FeatureStore(whitened.uri).global_descriptors()
+    expected = cluster_information(vectors, labels, seed=0)
+    before, after = (load_manifest(ref.uri).metrics["nmi"] for ref in (plain, processed))
+    assert after == expected and before < after
 
 
 def test_nothing_is_fitted_to_test_images(context, made):
