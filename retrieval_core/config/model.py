@@ -82,10 +82,10 @@ class ModelConfig(Config):
     weights: str = Field(
         "none",
         description="'none' (random), 'efficientnet-lite0' (ImageNet, from the installed package), "
-        "'hub' (what torchvision or timm publish for the backbone, downloaded on first use), the "
-        "name of a published checkpoint (`retrieval checkpoints list`), or a path or URL of "
-        "one: a bundle of this project, an official FIRe, HOW or cirtorch file, or ImageNet "
-        "weights of the backbone",
+        "'hub' (what torchvision or timm publish for the backbone, downloaded on first use; of "
+        "several the best, as IMAGENET1K_V2 of resnet50), the name of a published checkpoint "
+        "(`retrieval checkpoints list`), or a path or URL of one: a bundle of this project, an "
+        "official FIRe, HOW or cirtorch file, or ImageNet weights of the backbone",
     )
     skip_layer: int = Field(0, ge=0, le=4, description="last blocks of the backbone left out")
     keep_resolution: bool = Field(

@@ -55,8 +55,7 @@ def train(
         seed: of every random choice, >= 0.
         on_epoch: called after every epoch, epoch 0 (before training) included; not again for
             epochs that a checkpoint already holds.
-        on_step: called after every optimizer step with its number, the number of steps and its
-            mean loss.
+        on_step: called after every optimizer step: its number, that of all, its mean loss.
 
     Raises:
         ConfigError: the network cannot learn by this loss, or has fewer layers than are frozen.

@@ -125,14 +125,14 @@ def score(context, *searched, descriptor="processed", **settings):
 def test_a_pipeline_of_all_steps_scores_better_and_keeps_its_lineage(context, made, model):
     config = PostprocessingConfig(
         whitening=WhiteningConfig(kind="learned", dimensions=4),
-        augmentation=NeighboursConfig(kind="rank", neighbours=3),
+        database_augmentation=NeighboursConfig(kind="rank", neighbours=3),
         query_expansion=NeighboursConfig(kind="alpha", neighbours=3),
         reranking=RerankingConfig(kind="k_reciprocal", candidates=20),
     )
     fitted = build(fit, context, config.whitening, made["train"], 0)
     whitened = build(whiten, context, made["test"], fitted)
     plain = build(index_global, context, VECTOR, whitened)
-    augmented = build(augment, context, config.augmentation, VECTOR, [plain], 0)
+    augmented = build(augment, context, config.database_augmentation, VECTOR, [plain], 0)
     index = build(index_global, context, VECTOR, augmented)
     near = build(neighbours, context, config.reranking, VECTOR, [index])
     scores = score(context, index, postprocessing=config, queries=whitened, neighbours=near)
@@ -155,7 +155,7 @@ def test_a_pipeline_of_all_steps_scores_better_and_keeps_its_lineage(context, ma
     np.testing.assert_allclose(np.linalg.norm(stored, axis=1), 1, atol=1e-6)
     database = VectorIndex.create(4)
     database.add(ids, stored)
-    sums = expand(database, stored, ids, config.augmentation)
+    sums = expand(database, stored, ids, config.database_augmentation)
     np.testing.assert_array_equal(VectorIndex.open(index.uri).vectors, sums)
     processing = QueryProcessing(config.query_expansion, config.reranking, near.uri)
     opened = processing.open(VectorIndex.open(index.uri), index.uri)
@@ -167,11 +167,13 @@ def test_a_pipeline_of_all_steps_scores_better_and_keeps_its_lineage(context, ma
 
 def test_distractors_take_part_in_every_step(context, made):
     config = PostprocessingConfig(
-        augmentation=NeighboursConfig(kind="average", neighbours=2),
+        database_augmentation=NeighboursConfig(kind="average", neighbours=2),
         reranking=RerankingConfig(kind="diffusion"),
     )
     parts = [build(index_global, context, VECTOR, made[part]) for part in ("test", "distractor")]
-    sums = [build(augment, context, config.augmentation, VECTOR, parts, i) for i in range(2)]
+    sums = [
+        build(augment, context, config.database_augmentation, VECTOR, parts, i) for i in range(2)
+    ]
     indexes = [build(index_global, context, VECTOR, part) for part in sums]
     near = build(neighbours, context, config.reranking, VECTOR, indexes)
     ref = score(
@@ -182,7 +184,7 @@ def test_distractors_take_part_in_every_step(context, made):
     union = Search(
         tuple(p.uri for p in parts), (0, first), made["test"].uri, AsmkConfig(), VECTOR, None
     ).open()
-    expected = expand(union, union.vectors, union.image_ids, config.augmentation)
+    expected = expand(union, union.vectors, union.image_ids, config.database_augmentation)
     found = np.concatenate([VectorIndex.open(index.uri).vectors for index in indexes])
     np.testing.assert_array_equal(found, expected)
     with pytest.raises(ArtifactMismatchError, match=near.key) as caught:
