@@ -22,7 +22,7 @@ from rich.table import Table
 from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.config import DatasetConfig, DemoConfig, FeaturesConfig, ModelConfig
 from retrieval_core.data.catalogue import ImageRow
-from retrieval_core.data.images import load_image, to_tensor
+from retrieval_core.data.images import load_image, to_pixels
 from retrieval_core.data.prepare import prepare_dataset
 from retrieval_core.features.extract import extract_shard
 from retrieval_core.features.shards import Shard
@@ -84,7 +84,7 @@ def _plain_loop(
     kept: list[object] = []
     for row in rows:
         image = load_image(row.path, image_size=config.image_size, box=row.box)
-        pixels = to_tensor(image, mean=model.config.mean, std=model.config.std)[None]
+        pixels = model.prepare(to_pixels(image))[None]
         if model.local_dim is not None:
             kept.append(
                 model.extract_local(pixels, scales=config.scales, max_features=config.max_features)

@@ -36,13 +36,14 @@ from retrieval_core.config import (
     AugmentationConfig,
     DatasetConfig,
     DemoConfig,
+    InputConfig,
     LossConfig,
     ModelConfig,
     SamplingConfig,
     TrainingConfig,
 )
 from retrieval_core.data.catalogue import Catalogue, ImageRow
-from retrieval_core.data.images import load_image, normalise, to_pixels
+from retrieval_core.data.images import load_image, to_pixels
 from retrieval_core.data.prepare import prepare_dataset
 from retrieval_core.models import RetrievalModel, build_model
 from retrieval_core.training.batches import load_batches
@@ -99,14 +100,15 @@ class Comparison:
     def __init__(self, catalogue: Catalogue, options: argparse.Namespace) -> None:
         self.repeats: int = options.repeats
         network = {"backbone": options.backbone, "weights": options.weights}
-        model = build_model(ModelConfig(method="embedding", dim=None, **network))
+        square = InputConfig(size=options.size)
+        model = build_model(ModelConfig(method="embedding", dim=None, input=square, **network))
         self.model: RetrievalModel = model.train()
         self.peer = copy.deepcopy(model).to(memory_format=torch.contiguous_format)
         self.config = TrainingConfig(
             image_size=options.size,
             flip=0.0,
             sampling=SamplingConfig(kind="classes", classes=options.classes, images=options.images),
-            augmentation=AugmentationConfig(side=options.size, fit="pad"),
+            augmentation=AugmentationConfig(crop=False),
             loss=LossConfig(kind="batch_hard_triplet", margin=0.2),
         )
         self.catalogue = catalogue
@@ -114,7 +116,7 @@ class Comparison:
         self.rows, self.labels = _batch(catalogue, options.classes, options.images)
         # decoded once, as from the second epoch on
         self.reader = ImageReader(
-            self.model.config, options.size, total=len(self.rows), max_excluded=0, cache_bytes=2e9
+            self.model, options.size, total=len(self.rows), max_excluded=0, cache_bytes=2e9
         )
 
     def measure(self) -> Result:
@@ -141,10 +143,8 @@ class Comparison:
         embeddings = []
         for row in self.rows:
             pixels = to_pixels(load_image(row.path, image_size=self.config.image_size))
-            # the pixels that ours sees: a square
-            square = self.course._augmentation(pixels, np.random.default_rng(0))
-            normalised = normalise(square, mean=self.model.config.mean, std=self.model.config.std)
-            maps = self.peer.features(normalised[None].contiguous())
+            # the square that ours sees
+            maps = self.peer.features(self.model.prepare(pixels)[None])
             embeddings.append(F.normalize(self.peer.pooling(maps)))
         self._finish(torch.cat(embeddings), self.peer)
 

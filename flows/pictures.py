@@ -137,9 +137,7 @@ def draw_map(run: str, *, limit: int, seed: int, workdir: str) -> Drawn:
 
 def _read(network: Network, image: str, image_size: int | None) -> Photograph:
     size = image_size or network.features.image_size
-    return read_photograph(
-        network.model, image, image_size=size, square=network.features.pad_to_square
-    )
+    return read_photograph(network.model, image, image_size=size)
 
 
 def _codebook(network: Network, reference: str, workdir: str) -> Codebook | None:

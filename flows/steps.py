@@ -193,9 +193,9 @@ class Steps:
             whitened = [self._submit(whiten, part, whitening) for part in described]
             queries = whitened[0]
             indexes = [self._submit(index_global, vector, part) for part in whitened]
-        if config.augmentation is not None:
+        if config.database_augmentation is not None:
             parts = range(len(indexes))
-            settings = (config.augmentation, vector)
+            settings = (config.database_augmentation, vector)
             sums = [self._submit(augment, *settings, indexes, part) for part in parts]
             indexes = [self._submit(index_global, vector, part) for part in sums]
         near = None

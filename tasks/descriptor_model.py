@@ -15,13 +15,19 @@ import pandas as pd
 import torch
 
 from retrieval_core.config import FeaturesConfig
-from retrieval_core.data.images import decode_image, mean_colour, to_tensor
+from retrieval_core.data.images import decode_image, to_pixels
 from retrieval_core.errors import ConfigError, ImageError
+from retrieval_core.features.rewriting import whiten
 from retrieval_core.models import load_model
+from retrieval_core.models.whitening import Whitening
 
 IMAGE = "image"
 LOCAL = ("descriptors", "strengths", "locations", "scales")
-COLUMNS = {"global": ("descriptor", "error"), "local": (*LOCAL, "error")}
+COLUMNS = {
+    "global": ("descriptor", "error"),
+    "processed": ("descriptor", "error"),
+    "local": (*LOCAL, "error"),
+}
 
 
 class DescriptorModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc, name-defined]
@@ -36,6 +42,8 @@ class DescriptorModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc, name-def
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self._network = load_model(context.artifacts["network"], device=device)
         self._settings = FeaturesConfig.model_validate(dict(context.model_config))
+        whitening = context.artifacts.get("whitening")
+        self._whitening = Whitening.load(whitening) if whitening else None
 
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -46,7 +54,8 @@ class DescriptorModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc, name-def
             context: not used.
             model_input: image files in the column "image", as bytes or in base64. MLflow makes
                 this table of a list of {"image": ...} and of a series of that name, too.
-            params: "output" is "global" (default) or "local".
+            params: "output" is "global" (default), "processed", which is the global descriptor
+                whitened, or "local".
 
         Returns:
             One row per image. "descriptor": (D,) float32, unit norm; or "descriptors": (n, d)
@@ -54,7 +63,7 @@ class DescriptorModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc, name-def
             feature map, and "scales" (n,). Empty where "error" says what is wrong with the file.
 
         Raises:
-            ConfigError: the output is unknown, or the network has no local descriptors.
+            ConfigError: the output is unknown, or there are no local descriptors or no whitening.
         """
         output = (params or {}).get("output", "global")
         self._require(output)
@@ -70,6 +79,9 @@ class DescriptorModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc, name-def
             method = self._network.config.method
             raise ConfigError(f"output 'local': a {method} network has only global descriptors")
 
+        if output == "processed" and self._whitening is None:
+            raise ConfigError("output 'processed': nothing is whitened here, as with 'global'")
+
     def _describe(self, file: Any, name: str, output: str) -> dict[str, Any]:
         try:
             found = self._extract(_bytes(file, name), name, output)
@@ -82,15 +94,16 @@ class DescriptorModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc, name-def
     @torch.inference_mode()
     def _extract(self, content: bytes, name: str, output: str) -> Mapping[str, np.ndarray]:
         network, settings = self._network, self._settings
-        bars = mean_colour(network.config.mean) if settings.pad_to_square else None
-        image = decode_image(content, name, image_size=settings.image_size, bars=bars)
-        pixels = to_tensor(image, mean=network.config.mean, std=network.config.std)
-        batch = pixels[None].to(network.device)
-        if output == "global":
+        image = decode_image(content, name, image_size=settings.image_size)
+        batch = network.prepare(to_pixels(image))[None].to(network.device)
+        if output != "local":
             vectors = network.extract_global(
                 batch, scales=settings.global_scales, power=settings.global_power
             )
-            return {"descriptor": vectors[0].float().cpu().numpy()}
+            found = vectors.float().cpu().numpy()
+            if output == "processed" and self._whitening is not None:
+                found = whiten(self._whitening, found)
+            return {"descriptor": found[0]}
         local = network.extract_local(
             batch, scales=settings.scales, max_features=settings.max_features
         )

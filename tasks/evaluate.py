@@ -16,7 +16,7 @@ from retrieval_core.data.catalogue import Catalogue
 from retrieval_core.data.distractors import first_distractor_id
 from retrieval_core.evaluation.clustering import cluster_information
 from retrieval_core.evaluation.depth import ranking_length
-from retrieval_core.evaluation.report import evaluate_ranking
+from retrieval_core.evaluation.report import Scores, evaluate_ranking
 from retrieval_core.features.store import FeatureStore
 from retrieval_core.search.processed import QueryProcessing
 from retrieval_core.search.querying import Search
@@ -27,7 +27,7 @@ from tasks.lineage import training_of
 from tasks.partitions import PARTS, finish_missing
 from tasks.stage import STAGE_OPTIONS, Outcome, Stage, StageRun, run_stage
 
-VERSION = 3
+VERSION = 4
 
 
 @task(
@@ -65,64 +65,59 @@ def evaluate(
         queries: their descriptors, if they are others than those that were indexed.
         neighbours: of all indexed images, for re-ranking.
     """
-    manifest = load_manifest(index.uri)
-    features = queries or manifest.input("features")
-    model = load_manifest(load_manifest(features.uri).input("model").uri).label
-    searched = {"index": index} | ({"distractors": distractors} if distractors else {})
+    features = queries or load_manifest(index.uri).input("features")
+    roles = {"index": index, "distractors": distractors, "neighbours": neighbours}
+    inputs = {role: ref for role, ref in roles.items() if ref} | {"features": features}
+    ranked_by = {"search": _settings(descriptor, asmk, vector, postprocessing)}
+    settings = {"descriptor": descriptor, "evaluation": config, "seed": seed, **ranked_by}
     training = training_of(index)
-    stage = Stage(
-        name=f"evaluate {descriptor}, {training}",
-        kind="scores",
-        label=f"{model}-{descriptor}",
-        version=VERSION,
-        config={
-            "descriptor": descriptor,
-            "evaluation": config,
-            "search": _settings(descriptor, asmk, vector, postprocessing),
-            "seed": seed,
-        },
-        inputs={
-            **searched,
-            "features": features,
-            **({"neighbours": neighbours} if neighbours else {}),
-        },
-    )
+    label = f"{load_manifest(load_manifest(features.uri).input('model').uri).label}-{descriptor}"
+    name = f"evaluate {descriptor}, {training}"
+    stage = Stage(name, "scores", label, VERSION, config=settings, inputs=inputs)
 
     def build(run: StageRun) -> Outcome:
-        dataset = load_manifest(features.uri).input("dataset")
-        catalogue = Catalogue.load(dataset.uri)
-        query_ids = [row.image_id for row in catalogue.queries()]
-        if distractors:
-            require_fitting(index, distractors)
-        database = sum(load_manifest(ref.uri).counts["images"] for ref in searched.values())
-        search = Search(
-            indexes=tuple(ref.uri for ref in searched.values()),
-            offsets=(0, first_distractor_id(catalogue))[: len(searched)],
-            features=features.uri,
-            asmk=asmk,
-            vector=vector,
-            top_k=ranking_length(catalogue, config, database),
-            processing=_processing(postprocessing, neighbours),
-        )
-        ranking = _rank(context, run, search, query_ids)
+        catalogue = Catalogue.load(load_manifest(features.uri).input("dataset").uri)
+        length = ranking_length(catalogue, config, _images(index, distractors))
+        processing = _processing(postprocessing, neighbours)
+        indexes = _indexes(catalogue, index, distractors)
+        search = Search(*indexes, features.uri, asmk, vector, length, processing)
+        ranking = _rank(context, run, search, [row.image_id for row in catalogue.queries()])
         scores = evaluate_ranking(ranking, catalogue, config, seed=seed)
-        if config.nmi and descriptor == "global":
+        if config.nmi and descriptor != "asmk":
             scores.metrics["nmi"] = _clusters(catalogue, FeatureStore(features.uri), seed)
-        ranking.save(run.directory, "ranking")
-        run.directory.write_json("scores.json", scores.to_dict())
-        run.directory.remove(PARTS)
-        counts = {
-            "queries": len(query_ids),
-            "queries_left_out": len(scores.excluded_queries),
-            "ranked": ranking.ids.shape[1],
-        }
-        return Outcome(counts=counts, metrics=scores.metrics)
+        return _save(run, ranking, scores)
 
     state = run_stage(context, stage, build)
     scores = load_manifest(stage.ref(context).uri).metrics
     # where runs are compared, the run of the whole flow is what one chooses
     context.run.log_metrics({f"{training}/{descriptor}/{k}": v for k, v in scores.items()})
     return state
+
+
+def _indexes(
+    catalogue: Catalogue, index: ArtifactRef, distractors: ArtifactRef | None
+) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Directories of what is searched, and what is added to the image ids of each."""
+    if distractors is None:
+        return (index.uri,), (0,)
+    require_fitting(index, distractors)
+    return (index.uri, distractors.uri), (0, first_distractor_id(catalogue))
+
+
+def _images(*indexes: ArtifactRef | None) -> int:
+    return sum(load_manifest(index.uri).counts["images"] for index in indexes if index)
+
+
+def _save(run: StageRun, ranking: Ranking, scores: Scores) -> Outcome:
+    ranking.save(run.directory, "ranking")
+    run.directory.write_json("scores.json", scores.to_dict())
+    run.directory.remove(PARTS)
+    counts = {
+        "queries": len(ranking.query_ids),
+        "queries_left_out": len(scores.excluded_queries),
+        "ranked": ranking.ids.shape[1],
+    }
+    return Outcome(counts=counts, metrics=scores.metrics)
 
 
 def _settings(

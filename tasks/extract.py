@@ -18,7 +18,7 @@ from tasks.partitions import finish_missing
 from tasks.sampling import sample
 from tasks.stage import STAGE_OPTIONS, Outcome, Stage, StageRun, run_stage
 
-VERSION = 2
+VERSION = 3
 Part = Literal["test", "train", "distractor"]
 
 

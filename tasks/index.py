@@ -9,6 +9,7 @@ from retrieval_core.artifacts import ArtifactRef, load_manifest
 from retrieval_core.config import AsmkConfig, VectorConfig
 from retrieval_core.data.catalogue import Catalogue
 from retrieval_core.features.store import FeatureStore
+from retrieval_core.features.whitening import maker_of
 from retrieval_core.index import Codebook
 from retrieval_core.index.build import Aggregation, save_vectors
 from retrieval_core.index.quality import recall_against_exact
@@ -19,7 +20,7 @@ from tasks.partitions import PARTS, finish_missing
 from tasks.stage import STAGE_OPTIONS, Outcome, Stage, StageRun, run_stage
 
 VERSION = 4
-VECTOR_VERSION = 4
+VECTOR_VERSION = 5
 
 
 @task(name="index local", tags=["index"], **STAGE_OPTIONS)
@@ -69,7 +70,7 @@ def index_global(
 
     def build(run: StageRun) -> Outcome:
         scratch, database = f"{PARTS}/vectors", _database_ids(features)
-        model = load_manifest(features.uri).input("model").key
+        model = maker_of(load_manifest(features.uri))
         index, vectors = save_vectors(
             features.uri, database, run.directory, scratch, config, model=model
         )

@@ -16,7 +16,7 @@ from tasks.context import RunContext
 from tasks.lineage import STATE
 from tasks.stage import STAGE_OPTIONS, Outcome, Stage, StageRun, run_stage
 
-VERSION = 2
+VERSION = 3
 
 
 @task(name="initialise", tags=["ray", "model"], **STAGE_OPTIONS)

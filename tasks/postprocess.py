@@ -17,7 +17,7 @@ from retrieval_core.features.rewriting import whiten_features
 from retrieval_core.features.store import FeatureStore
 from retrieval_core.features.whitening import fit_whitening, open_whitening
 from retrieval_core.index import VectorIndex
-from retrieval_core.search.augmentation import augment_features
+from retrieval_core.search.database_augmentation import augment_features
 from retrieval_core.search.neighbours import find_neighbours
 from retrieval_core.search.opening import open_index
 from tasks.context import RunContext
@@ -113,7 +113,7 @@ def augment(
         kind="descriptors",
         label=f"{described.label}-augmented",
         version=VERSION,
-        config={**described.config, "augmentation": config, "number": number, **effort},
+        config={**described.config, "database_augmentation": config, "number": number, **effort},
         inputs={**_named(searched), **_origin(described)},
     )
 

@@ -24,12 +24,13 @@ import retrieval_core
 from retrieval_core.artifacts import ArtifactDirectory, ArtifactRef, load_manifest
 from retrieval_core.config import PipelineConfig
 from retrieval_core.models.bundle import DESCRIPTION, TENSORS
+from retrieval_core.models.whitening import Whitening
 from tasks.context import RunContext
 from tasks.lineage import lineage
 from tasks.stage import STAGE_OPTIONS, Outcome, Stage, StageRun, run_stage
 from tasks.tracking import TrackedRun, link, metric_name
 
-VERSION = 1
+VERSION = 2
 FOLDER = "model"
 CODE = Path(__file__).with_name("descriptor_model.py")
 # all that the network and what was built of it were made by
@@ -96,7 +97,10 @@ def _parts(scores: list[ArtifactRef]) -> dict[str, ArtifactRef]:
     parts = {"model": features.input("model"), "dataset": features.input("dataset")}
     for ref in scores:
         manifest = load_manifest(ref.uri)
-        parts[f"index_{manifest.config['descriptor']}"] = manifest.input("index")
+        index = parts[f"index_{manifest.config['descriptor']}"] = manifest.input("index")
+        described = load_manifest(load_manifest(index.uri).input("features").uri)
+        if "whitening" in described.inputs:
+            parts["whitening"] = described.input("whitening")
     books = [ref for ref, manifest in lineage(scores) if manifest.kind == "codebook"]
     return {**parts, "codebook": books[-1]} if books else parts
 
@@ -111,10 +115,15 @@ def _save(
         bundle.mkdir()
         for name in (DESCRIPTION, TENSORS):
             shutil.copy(network.local(name), bundle)
+        artifacts = {"network": str(bundle)}
+        if "whitening" in parts:
+            artifacts["whitening"] = f"{scratch}/whitening"
+            whitening = Whitening.load(parts["whitening"].uri)
+            whitening.save(ArtifactDirectory(artifacts["whitening"]))
         mlflow.pyfunc.save_model(
             str(model),
             python_model=str(CODE),
-            artifacts={"network": str(bundle)},
+            artifacts=artifacts,
             code_paths=[str(Path(retrieval_core.__file__).parent)],
             model_config=config.features.model_dump(mode="json"),
             signature=_signature(has_local=config.model.has_local),
@@ -148,16 +157,25 @@ def _example() -> pd.DataFrame:
 
 def _metadata(config: PipelineConfig, parts: Mapping[str, ArtifactRef]) -> dict[str, Any]:
     """What the model is and where it comes from, in the file `MLmodel`."""
-    settings = {"image_size", "pad_to_square", "scales", "global_scales", "global_power"}
+    settings = {"image_size", "scales", "global_scales", "global_power"}
     features = config.features.model_dump(mode="json", include=settings)
     return {
         "config": config.model_dump(mode="json", include=SETTINGS),
         "preprocessing": {
             **features,
-            **config.model.model_dump(mode="json", include={"mean", "std"}),
+            **config.model.model_dump(mode="json", include={"mean", "std", "input"}),
         },
         "artifacts": {role: dict(vars(ref)) for role, ref in parts.items()},
+        "indexes": _outputs(parts),
     }
+
+
+def _outputs(parts: Mapping[str, ArtifactRef]) -> dict[str, str]:
+    """Which output of the model fits which index; without a whitening, global fits processed."""
+    outputs = {"index_asmk": "local", "index_global": "global", "index_processed": "processed"}
+    if "whitening" not in parts:
+        outputs["index_processed"] = "global"
+    return {role: output for role, output in outputs.items() if role in parts}
 
 
 def _tags(parts: Mapping[str, ArtifactRef], scores: list[ArtifactRef]) -> dict[str, str]:

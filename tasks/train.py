@@ -22,7 +22,7 @@ from tasks.context import RunContext
 from tasks.relay import Relay
 from tasks.stage import STAGE_OPTIONS, Outcome, Stage, StageRun, run_stage
 
-VERSION = 1
+VERSION = 2
 WORKER_RESTARTS = 3
 
 

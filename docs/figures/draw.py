@@ -119,7 +119,7 @@ EMBEDDING = Diagram(
     "An embedding network: one vector per image by pooling and a projection, L2-normalised",
     [
         Box(0, 0.5, "images", "(B, 3, H, W)", "data"),
-        Box(1, 0.5, note="pad, resize\nor refuse", code=f"{MODELS}.inputs.fit_images"),
+        Box(1, 0.5, note="pad, stretch\nor refuse", code=f"{MODELS}.base.RetrievalModel.prepare"),
         Box(2, 0.5, note="feature map\n(B, C, H', W')", code=f"{MODELS}.backbones.build_backbone"),
         Box(3, 0.5, note="gem, mac, spoc, rmac,\nregional", code=f"{MODELS}.pooling.build_pooling"),
         Box(4, 0.5, note="linear, L2 norm:\n(B, D)",

@@ -13,12 +13,7 @@ Scale = Annotated[float, Field(ge=0.125, le=4)]
 class FeaturesConfig(Config):
     """Multi-scale extraction, sharded."""
 
-    image_size: int = Field(1024, ge=32, le=8192, description="longest side at scale 1, pixels")
-    pad_to_square: bool = Field(
-        False,
-        description="make every image, or what its box keeps of it, image_size long, enlarged if "
-        "need be, and a square by bars of the mean colour; for training, see training.augmentation",
-    )
+    image_size: int = Field(1024, ge=32, le=8192, description="longest side that is read, pixels")
     scales: tuple[Scale, ...] = Field(
         (2.0, 1.414, 1.0, 0.707, 0.5, 0.353, 0.25),
         min_length=1,

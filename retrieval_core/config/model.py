@@ -11,7 +11,7 @@ Pooling = Literal["mac", "spoc", "gem", "gemmp", "rmac"]
 Combination = Literal[
     "S", "M", "G", "SM", "MS", "SG", "GS", "MG", "GM", "SMG", "SGM", "MSG", "MGS", "GSM", "GMS"
 ]  # fmt: skip
-Fit = Literal["pad", "resize", "refuse"]
+Fit = Literal["pad", "stretch", "refuse"]
 Tokens = Literal["patches", "class"]
 LearnedWhitening = Literal["none", "single_scale", "multi_scale"]
 Positive = Annotated[float, Field(gt=0)]
@@ -55,7 +55,7 @@ class CgdConfig(Config):
 
 
 class InputConfig(Config):
-    """The size of the images that the backbone sees."""
+    """The size of the images that the backbone sees, in training and ever after."""
 
     size: int | None = Field(
         None,
@@ -67,8 +67,8 @@ class InputConfig(Config):
     )
     fit: Fit = Field(
         "pad",
-        description="images of another size: 'pad' shrinks larger ones and surrounds all with the "
-        "mean colour, 'resize' stretches them, 'refuse' is an error",
+        description="images of another size: 'pad' makes their longest side that of the square and "
+        "surrounds them with the mean colour, 'stretch' changes their shape, 'refuse' is an error",
     )
 
 
@@ -82,10 +82,10 @@ class ModelConfig(Config):
     weights: str = Field(
         "none",
         description="'none' (random), 'efficientnet-lite0' (ImageNet, from the installed package), "
-        "'hub' (what torchvision or timm publish for the backbone, downloaded on first use), the "
-        "name of a published checkpoint (`retrieval checkpoints list`), or a path or URL of "
-        "one: a bundle of this project, an official FIRe, HOW or cirtorch file, or ImageNet "
-        "weights of the backbone",
+        "'hub' (what torchvision or timm publish for the backbone, downloaded on first use; of "
+        "several the best, as IMAGENET1K_V2 of resnet50), the name of a published checkpoint "
+        "(`retrieval checkpoints list`), or a path or URL of one: a bundle of this project, an "
+        "official FIRe, HOW or cirtorch file, or ImageNet weights of the backbone",
     )
     skip_layer: int = Field(0, ge=0, le=4, description="last blocks of the backbone left out")
     keep_resolution: bool = Field(

@@ -82,11 +82,22 @@ class PipelineConfig(Config):
                 f"training.refit_whitening: a network of method '{model.method}' has no whitening "
                 "to compute again" + (" without pooled.whitening" * (model.method == "gem"))
             )
-        side = training.augmentation.side
-        if training.sampling.kind != "tuples" and model.input.size not in (None, side):
+        return self
+
+    @model_validator(mode="after")
+    def _batches_are_of_one_size(self) -> "PipelineConfig":
+        size, augmentation = self.model.input.size, self.training.augmentation
+        if self.training.sampling.kind == "tuples":
+            return self
+        if augmentation.crop and size not in (None, augmentation.side):
             raise ValueError(
-                f"training.augmentation.side {side} is not the {model.input.size} pixels of "
-                "model.input.size: what is learnt from would stand in a frame"
+                f"training.augmentation.side {augmentation.side} is not the {size} pixels of "
+                "model.input.size, the square that images become afterwards"
+            )
+        if size is None and not augmentation.crop:
+            raise ValueError(
+                "training.augmentation.crop is off: model.input.size has to say what square the "
+                "images of a batch become"
             )
         return self
 

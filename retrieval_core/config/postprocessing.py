@@ -95,7 +95,7 @@ class PostprocessingConfig(Config):
     whitening: WhiteningConfig | None = Field(
         None, description="of every descriptor, fitted to those of training images"
     )
-    augmentation: NeighboursConfig | None = Field(
+    database_augmentation: NeighboursConfig | None = Field(
         None, description="database images become sums with their neighbours"
     )
     query_expansion: NeighboursConfig | None = Field(

@@ -43,17 +43,14 @@ class SamplingConfig(Config):
 
 
 class AugmentationConfig(Config):
-    """Changes of training images in labelled batches; each of them becomes a square.
+    """Changes of training images in labelled batches; mirroring is `training.flip`."""
 
-    Mirroring is `training.flip`.
-    """
-
-    side: int = Field(224, ge=32, le=2048, description="of the square, pixels")
-    fit: Literal["crop", "pad", "stretch"] = Field(
-        "crop",
-        description="how images become squares: random resized crop, surrounded with the mean "
-        "colour, or stretched",
+    crop: bool = Field(
+        True,
+        description="a random part of the image, resized to a square; off: the whole image, as "
+        "model.input has it",
     )
+    side: int = Field(224, ge=32, le=2048, description="of a crop's square, pixels")
     scale: Range = Field((0.2, 1.0), description="share of the image's area that a crop keeps")
     ratio: Range = Field((0.75, 1.3333), description="width by height of a crop, before resizing")
     brightness: float = Field(0.0, ge=0, le=1, description="strength of the random change; 0: none")

@@ -13,7 +13,7 @@ JITTERS = ("brightness", "contrast", "saturation", "hue")
 
 
 class Augmentation:
-    """Turns images into squares of one size that look different every time.
+    """Makes images look different every time.
 
     The arithmetic is torchvision's; every choice is drawn from the generator of the call, so that
     it does not matter which thread or process makes it.
@@ -21,15 +21,11 @@ class Augmentation:
     Args:
         config: what is done, and how strongly.
         flip: probability of mirroring left to right.
-        mean: colour around images that do not fill the square, per channel in [0, 1].
     """
 
-    def __init__(
-        self, config: AugmentationConfig, flip: float, mean: tuple[float, float, float]
-    ) -> None:
+    def __init__(self, config: AugmentationConfig, flip: float) -> None:
         self._config = config
         self._flip = flip
-        self._colour = [round(255 * value) for value in mean]
 
     def __call__(self, pixels: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
         """A view of an image.
@@ -39,34 +35,19 @@ class Augmentation:
             rng: source of every choice.
 
         Returns:
-            (3, side, side) uint8.
+            (3, side, side) uint8, or (3, H, W) where nothing is cropped.
         """
-        fits = {"crop": self._crop, "pad": self._pad, "stretch": self._stretch}
-        square = fits[self._config.fit](pixels, rng)
+        if self._config.crop:
+            pixels = self._crop(pixels, rng)
         if rng.random() < self._flip:
-            square = transform.horizontal_flip(square)
-        return self._jitter(square, rng)
+            pixels = transform.horizontal_flip(pixels)
+        return self._jitter(pixels, rng)
 
     def _crop(self, pixels: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
         box = draw_crop(pixels.shape[1], pixels.shape[2], self._config, rng)
         side = self._config.side
         cropped: torch.Tensor = transform.resized_crop(pixels, *box, [side, side], antialias=True)
         return cropped
-
-    def _pad(self, pixels: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-        side, (height, width) = self._config.side, pixels.shape[1:]
-        factor = side / max(height, width)
-        height, width = max(1, round(factor * height)), max(1, round(factor * width))
-        pixels = transform.resize(pixels, [height, width], antialias=True)
-        square = torch.tensor(self._colour, dtype=torch.uint8)[:, None, None].repeat(1, side, side)
-        top, left = (side - height) // 2, (side - width) // 2
-        square[:, top : top + height, left : left + width] = pixels
-        return square
-
-    def _stretch(self, pixels: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-        side = self._config.side
-        stretched: torch.Tensor = transform.resize(pixels, [side, side], antialias=True)
-        return stretched
 
     def _jitter(self, pixels: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
         for name in rng.permutation(JITTERS):

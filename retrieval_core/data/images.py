@@ -11,9 +11,6 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from retrieval_core.data.catalogue import Box
 from retrieval_core.errors import ImageError
 
-Colour = tuple[int, int, int]
-"""Red, green and blue in 0 to 255."""
-
 MAX_PIXELS = 178_956_970
 """Pillow itself refuses larger images as decompression bombs."""
 
@@ -29,30 +26,25 @@ def load_image(
     *,
     image_size: int,
     box: Box | None = None,
-    bars: Colour | None = None,
     max_pixels: int = MAX_PIXELS,
 ) -> Image.Image:
     """Read an image upright, in RGB, shrunk as the benchmarks do.
 
     The factor is the one that brings the longest side of the whole image to `image_size`; the
-    box is cut out first and scaled by that same factor. Nothing is enlarged, but for squares.
+    box is cut out first and scaled by that same factor. Nothing is enlarged.
 
     Args:
         path: local path or fsspec URL.
         image_size: longest side of the whole image after scaling, pixels, >= 1.
         box: part to keep, (left, top, right, bottom) in pixels of the upright image; what
             protrudes from the image is left out.
-        bars: makes what is kept `image_size` long instead, and a square by `pad_to_square`; None
-            leaves its shape.
         max_pixels: largest width x height that is decoded, <= 178,956,970.
 
     Raises:
         ImageError: its reason is "missing", "empty", "truncated", "unreadable", "too_large",
             "too_small" or "bad_box".
     """
-    return decode_image(
-        _read(path), path, image_size=image_size, box=box, bars=bars, max_pixels=max_pixels
-    )
+    return decode_image(_read(path), path, image_size=image_size, box=box, max_pixels=max_pixels)
 
 
 def decode_image(
@@ -61,7 +53,6 @@ def decode_image(
     *,
     image_size: int,
     box: Box | None = None,
-    bars: Colour | None = None,
     max_pixels: int = MAX_PIXELS,
 ) -> Image.Image:
     """`load_image` from the bytes of a file.
@@ -71,7 +62,6 @@ def decode_image(
         name: that errors call it by.
         image_size: as in `load_image`, like the rest.
         box: part to keep.
-        bars: colour around it.
         max_pixels: largest width x height that is decoded.
 
     Raises:
@@ -84,55 +74,15 @@ def decode_image(
         raise ImageError(name, "too_large", f"{file.width} x {file.height} pixels")
     longest = max(file.size)
     wanted = min(image_size, longest)
-    # of a square, it is the box that gets as long
-    part = max(box[2] - box[0], box[3] - box[1], 1) if box and bars else longest
-    image = _decode(name, file, round(DRAFT_MARGIN * wanted * longest / min(part, longest)))
+    image = _decode(name, file, DRAFT_MARGIN * wanted)
     decoded = max(image.size)
     if box is not None:
         image = _crop(name, image, box, decoded / longest)
-    if bars:
-        image = ImageOps.contain(image, (image_size, image_size), Image.Resampling.LANCZOS)
-    else:
-        side = max(1, round(wanted * max(image.size) / decoded))
-        image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    side = max(1, round(wanted * max(image.size) / decoded))
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
     if min(image.size) < MIN_SIDE:
         raise ImageError(name, "too_small", f"{image.width} x {image.height} pixels")
-    return pad_to_square(image, image_size, bars) if bars else image
-
-
-def pad_to_square(image: Image.Image, side: int, bars: Colour) -> Image.Image:
-    """An image in the middle of a square, as large as fits.
-
-    Args:
-        image: RGB; enlarged or shrunk until its longest side is that of the square.
-        side: of the square, pixels, >= 1.
-        bars: colour of what it leaves free.
-    """
-    return ImageOps.pad(image, (side, side), Image.Resampling.LANCZOS, color=bars)
-
-
-def mean_colour(mean: tuple[float, float, float]) -> Colour:
-    """The colour that normalisation makes 0.
-
-    Args:
-        mean: one value per channel in [0, 1].
-    """
-    red, green, blue = (round(255 * value) for value in mean)
-    return red, green, blue
-
-
-def to_tensor(image: Image.Image, *, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
-    """A normalised image tensor.
-
-    Args:
-        image: RGB.
-        mean: one value per channel in [0, 1], subtracted.
-        std: one value per channel > 0, divided by.
-
-    Returns:
-        (3, H, W) float32.
-    """
-    return normalise(to_pixels(image), mean=mean, std=std).contiguous()
+    return image
 
 
 def to_pixels(image: Image.Image) -> torch.Tensor:
@@ -141,12 +91,12 @@ def to_pixels(image: Image.Image) -> torch.Tensor:
 
 
 def normalise(pixels: torch.Tensor, *, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
-    """Pixels as networks take them (mean and std as in `to_tensor`).
+    """Pixels as networks take them.
 
     Args:
         pixels: (..., 3, H, W) uint8.
-        mean: subtracted.
-        std: divided by.
+        mean: one value per channel in [0, 1], subtracted.
+        std: one value per channel > 0, divided by.
 
     Returns:
         (..., 3, H, W) float32, on the device and in the memory layout of the pixels.

@@ -11,7 +11,7 @@ from typing import TypeVar
 from PIL.Image import Image
 
 from retrieval_core.data.catalogue import ImageRow
-from retrieval_core.data.images import Colour, load_image
+from retrieval_core.data.images import load_image
 from retrieval_core.errors import ImageError
 
 T = TypeVar("T")
@@ -30,7 +30,6 @@ def decode_ahead(
     rows: Sequence[ImageRow],
     *,
     image_size: int,
-    bars: Colour | None = None,
     threads: int,
     ahead: int,
 ) -> Iterator[Decoded]:
@@ -39,7 +38,6 @@ def decode_ahead(
     Args:
         rows: images to read; a query box is cropped.
         image_size: longest side of the uncropped image, pixels.
-        bars: makes squares of them, as in `load_image`.
         threads: size of the pool, >= 1.
         ahead: most images that are decoded and not yet taken, >= 1; bounds the memory.
     """
@@ -47,7 +45,7 @@ def decode_ahead(
     pending: deque[Future[Decoded]] = deque()
     try:
         for row in rows:
-            pending.append(pool.submit(_decode, row, image_size, bars))
+            pending.append(pool.submit(_decode, row, image_size))
             if len(pending) > ahead:
                 yield pending.popleft().result()
         while pending:
@@ -78,11 +76,11 @@ def batches_by(
         yield from in_windows(group, batch_size)
 
 
-def _decode(row: ImageRow, image_size: int, bars: Colour | None) -> Decoded:
+def _decode(row: ImageRow, image_size: int) -> Decoded:
     started = time.perf_counter()
     image: Image | ImageError
     try:
-        image = load_image(row.path, image_size=image_size, box=row.box, bars=bars)
+        image = load_image(row.path, image_size=image_size, box=row.box)
     except ImageError as error:
         image = error
     return Decoded(row, image, time.perf_counter() - started)

@@ -14,7 +14,7 @@ from torch import Tensor
 from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.config import FeaturesConfig
 from retrieval_core.data.catalogue import ImageRow
-from retrieval_core.data.images import mean_colour, to_tensor
+from retrieval_core.data.images import to_pixels
 from retrieval_core.errors import ImageError
 from retrieval_core.features.batches import Decoded, batches_by, decode_ahead, in_windows
 from retrieval_core.features.shards import Shard, ShardReport, report_name
@@ -86,7 +86,6 @@ class _Extraction:
     def __init__(self, model: RetrievalModel, config: FeaturesConfig) -> None:
         self._model = model
         self._config = config
-        self._bars = mean_colour(model.config.mean) if config.pad_to_square else None
         self.images = 0
         self.local_descriptors = 0
         self.excluded: list[dict[str, Any]] = []
@@ -99,7 +98,6 @@ class _Extraction:
             decode_ahead(
                 shard.rows,
                 image_size=self._config.image_size,
-                bars=self._bars,
                 threads=threads,
                 ahead=size,
             ),
@@ -118,7 +116,8 @@ class _Extraction:
         if not images:
             return
         with self._timed("network"):
-            batches = list(batches_by(images, lambda image: image.size, self._config.batch_size))
+            side, most = self._model.input_size, self._config.batch_size
+            batches = list(batches_by(images, lambda image: side or image.size, most))
             found = [self._run([images[i] for i in batch]) for batch in batches]
             global_descriptors = _ordered([g for _, g in found], batches)
             local = _local_rows([f for f, _ in found if f is not None], batches, ids)
@@ -153,8 +152,8 @@ class _Extraction:
 
     @torch.inference_mode()
     def _run(self, images: Sequence[Image]) -> tuple[LocalFeatures | None, Tensor]:
-        network, config = self._model.config, self._config
-        tensors = [to_tensor(image, mean=network.mean, std=network.std) for image in images]
+        config = self._config
+        tensors = [self._model.prepare(to_pixels(image)) for image in images]
         local, global_descriptors = self._model.extract(
             torch.stack(tensors).to(self._model.device),
             scales=config.scales,

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval_core.artifacts import ArtifactRef, load_manifest
+from retrieval_core.artifacts import ArtifactRef, Manifest, load_manifest
 from retrieval_core.config import WhiteningConfig
 from retrieval_core.data.catalogue import Catalogue
 from retrieval_core.errors import ArtifactMismatchError, ConfigError, DatasetError
@@ -86,6 +86,12 @@ def matching_rows(
         )
     queries, positives = np.array(pairs, np.int64).T
     return queries, positives
+
+
+def maker_of(features: Manifest) -> str:
+    """What made global descriptors, as a `VectorIndex` knows it: a network, perhaps a whitening."""
+    steps = [name for name in ("model", "whitening") if name in features.inputs]
+    return " whitened by ".join(features.input(name).key for name in steps)
 
 
 def open_whitening(uri: str, model: ArtifactRef) -> Whitening:

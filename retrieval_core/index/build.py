@@ -174,7 +174,7 @@ def save_vectors(
         target: directory of the index; what is there is replaced.
         scratch: file in it that may be deleted afterwards.
         config: of the index.
-        model: key of the network that was used.
+        model: what made the descriptors, as in `VectorIndex`.
 
     Returns:
         The index, and the (N, D) vectors that it was built of, mapped from `scratch`.

@@ -38,7 +38,8 @@ class VectorIndex:
 
     Attributes:
         rows: the images, as their kind keeps them.
-        model: key of the network that made the vectors; "" where nobody said.
+        model: what made the vectors: key of the network, "a1", or of it and of what whitened them,
+            "a1 whitened by b2"; "" where nobody said.
         config: settings that it is built with; `kind` is never "auto".
     """
 
@@ -96,7 +97,7 @@ class VectorIndex:
             vectors: (N, D) float32, unit norm; memory-mapped ones of ascending ids are not copied
                 into an exact index, others are read a block at a time.
             config: of the index.
-            model: key of the network that made the vectors.
+            model: what made the vectors, as in the attribute.
 
         Raises:
             IndexInputError: as `add`.
@@ -128,7 +129,7 @@ class VectorIndex:
                 next; default: 0.
 
         Raises:
-            ArtifactMismatchError: vectors of another dimension or network; names both.
+            ArtifactMismatchError: vectors of another dimension, network or whitening; names both.
             IndexInputError: ids that do not ascend.
         """
         first = indexes[0]
@@ -154,11 +155,11 @@ class VectorIndex:
 
         Args:
             dim: their dimensions; None is not looked at.
-            model: key of their network; None or "" is not looked at, nor is any where the index
-                does not know its own.
+            model: what made them, as in the attribute; None or "" is not looked at, nor is any
+                where the index does not know its own.
 
         Raises:
-            ArtifactMismatchError: another dimension or network; names both.
+            ArtifactMismatchError: another dimension, network or whitening; names both.
         """
         if dim is not None and dim != self.dim:
             raise ArtifactMismatchError(
@@ -277,7 +278,7 @@ class VectorIndex:
         Args:
             uri: directory, as a path or fsspec URL.
             dim: of the vectors to search with.
-            model: key of the network that makes these.
+            model: what makes these.
 
         Raises:
             ArtifactError: there is no index, or a file is missing or unreadable.

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -95,9 +95,13 @@ class LibraryLoss(LabelledLoss):
         With a memory, a batch that it holds already is compared with itself as well.
         """
         self._check(embeddings, labels)
-        loss = copy.deepcopy(self.loss)  # the memory must not take the batch
-        (loss.loss if self.config.memory else loss).reducer = DoNothingReducer()
-        parts = self._run(loss, at_least_single(embeddings), labels)
+        memory = self.loss if isinstance(self.loss, _Memory) else None
+        # what is large is shared with the copy: parameters do not change, the memory is put back
+        shared = [*self.loss.parameters(), *(memory.stored() if memory else ())]
+        loss = copy.deepcopy(self.loss, {id(tensor): tensor for tensor in shared})
+        (loss.loss if memory else loss).reducer = DoNothingReducer()
+        with memory.unchanged(len(labels)) if memory else nullcontext():
+            parts = self._run(loss, at_least_single(embeddings), labels)
         return _costly(parts.values(), len(labels), per_class=bool(list(self.parameters())))
 
     def _run(self, loss: Any, embeddings: Tensor, labels: Tensor) -> Any:
@@ -124,6 +128,21 @@ class LibraryLoss(LabelledLoss):
 
 class _Memory(CrossBatchMemory):  # type: ignore[misc]
     """Cross-batch memory whose fill level survives a checkpoint."""
+
+    def stored(self) -> tuple[Tensor, Tensor]:
+        """Embeddings (size, D) and labels (size,), those not yet written included."""
+        return self.embedding_memory, self.label_memory
+
+    @contextmanager
+    def unchanged(self, count: int) -> Iterator[None]:
+        """Put back afterwards what the next `count` images overwrite."""
+        rows = torch.arange(self.queue_idx, self.queue_idx + count) % self.memory_size
+        before = [(tensor, tensor[rows]) for tensor in self.stored()]
+        try:
+            yield
+        finally:
+            for tensor, values in before:
+                tensor[rows] = values
 
     def get_extra_state(self) -> Tensor:
         """Next row to be written, and whether all have been."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
 from retrieval_core.config import ModelConfig
+from retrieval_core.data.images import normalise
 from retrieval_core.models.backbones import feature_map
 from retrieval_core.models.inputs import fit_images
 
@@ -59,11 +60,28 @@ class RetrievalModel(nn.Module):
     input_size: int | None = None
     needs_whitening: bool = False
 
+    def prepare(self, pixels: Tensor) -> Tensor:
+        """The network's input, the same wherever an image is learnt from or described.
+
+        Args:
+            pixels: (3, H, W) uint8, RGB.
+
+        Returns:
+            (3, H', W') float32, normalised; filling a square of `input_size` where that is set.
+
+        Raises:
+            ModelInputError: as in `feature_maps`.
+        """
+        image = normalise(pixels, mean=self.config.mean, std=self.config.std).contiguous()
+        if self.input_size is None:
+            return image
+        return fit_images(image[None], self.input_size, self.config.input.fit, enlarge=True)[0]
+
     def feature_maps(self, images: Tensor) -> Tensor:
         """What `features` makes of images, once they have a size that it takes.
 
         Where `input_size` is set, an image that a scale has made smaller lies amid more of the
-        mean colour (fit "pad") or is only less sharp ("resize"), and one that a scale has made
+        mean colour (fit "pad") or is only less sharp ("stretch"), and one that a scale has made
         larger than the square is shrunk to it again.
 
         Args:

@@ -7,14 +7,15 @@ from retrieval_core.config.model import Fit
 from retrieval_core.errors import ModelInputError
 
 
-def fit_images(images: Tensor, side: int, fit: Fit) -> Tensor:
+def fit_images(images: Tensor, side: int, fit: Fit, *, enlarge: bool = False) -> Tensor:
     """Square images.
 
     Args:
         images: (B, 3, H, W) float32, normalised, so that 0 is the mean colour.
         side: of the square, pixels.
         fit: of images that are no such square: "pad" shrinks those that are larger and centres
-            them, "resize" stretches them, "refuse" raises.
+            them, "stretch" changes their shape, "refuse" raises.
+        enlarge: whether "pad" also enlarges those that are smaller.
 
     Returns:
         (B, 3, side, side) float32.
@@ -28,12 +29,12 @@ def fit_images(images: Tensor, side: int, fit: Fit) -> Tensor:
     if fit == "refuse":
         raise ModelInputError(
             f"images of {width} x {height} pixels for a network of {side} x {side}: "
-            "model.input.fit pad or resize would take them"
+            "model.input.fit pad or stretch would take them"
         )
-    if fit == "resize":
+    if fit == "stretch":
         return _resize(images, side, side)
     factor = side / max(height, width)
-    if factor < 1:
+    if enlarge or factor < 1:
         images = _resize(images, max(1, round(factor * height)), max(1, round(factor * width)))
     return _centre(images, side)
 

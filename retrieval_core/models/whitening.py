@@ -9,10 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from retrieval_core.arrays import load_fields, save_fields
 from retrieval_core.artifacts import ArtifactDirectory
-from retrieval_core.errors import ArtifactError, ConfigError
-
-FIELDS = ("mean", "projection")
+from retrieval_core.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -50,23 +49,16 @@ class Whitening:
 
     def save(self, directory: ArtifactDirectory) -> None:
         """Write `mean.npy` and `projection.npy`."""
-        for field in FIELDS:
-            with directory.writing(f"{field}.npy") as path:
-                np.save(path, getattr(self, field), allow_pickle=False)
+        save_fields(self, directory)
 
     @staticmethod
     def load(uri: str | Path) -> "Whitening":
-        """Read a saved one.
+        """Map a saved one into memory, read-only.
 
         Raises:
             ArtifactError: a file is missing or unreadable.
         """
-        directory = ArtifactDirectory(uri)
-        try:
-            arrays = [np.load(directory.local(f"{f}.npy"), allow_pickle=False) for f in FIELDS]
-        except (ValueError, EOFError) as error:
-            raise ArtifactError(f"the whitening in {uri} cannot be read: {error}") from None
-        return Whitening(*arrays)
+        return load_fields(Whitening, uri)
 
 
 class LearnedWhitening(nn.Module):

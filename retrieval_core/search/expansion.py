@@ -1,4 +1,4 @@
-"""Descriptors added up with their nearest neighbours: query expansion and augmentation."""
+"""Descriptors added up with their nearest neighbours: query expansion, database augmentation."""
 
 import numpy as np
 
@@ -98,7 +98,8 @@ def expand(
 ) -> Float32:
     """Every descriptor with its nearest neighbours in an index added.
 
-    Of queries it is query expansion, of the indexed images themselves, augmentation.
+    Of queries it is query expansion, of the indexed images themselves, database
+    augmentation.
 
     Args:
         index: of the neighbours.

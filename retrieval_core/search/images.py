@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from retrieval_core.artifacts import ArtifactRef, read_manifest
 from retrieval_core.config import AsmkConfig, FeaturesConfig, VectorConfig
 from retrieval_core.data.catalogue import Catalogue, ImageRow
-from retrieval_core.data.images import load_image, mean_colour, to_tensor
+from retrieval_core.data.images import load_image, to_pixels
 from retrieval_core.errors import ArtifactMismatchError, ImageError
 from retrieval_core.features.rewriting import whiten
-from retrieval_core.features.whitening import open_whitening
+from retrieval_core.features.whitening import maker_of, open_whitening
 from retrieval_core.index import AsmkIndex
 from retrieval_core.models import LocalFeatures, RetrievalModel, load_model
 from retrieval_core.models.whitening import Whitening
@@ -78,14 +78,12 @@ class ImageSearcher:
         self._whitening: Whitening | None = None
         if "whitening" in features.inputs:
             self._whitening = open_whitening(features.input("whitening").uri, model)
-        index = open_index(index_uri, model=model.key)
+        index = open_index(index_uri, model=maker_of(features))
         self.index: AsmkIndex | ProcessedIndex = (
             index
             if isinstance(index, AsmkIndex)
             else (processing or QueryProcessing()).open(index, index_uri)
         )
-        square = self.features.pad_to_square
-        self._bars = mean_colour(self.model.config.mean) if square else None
         self._rows = _rows(features.input("dataset"))
 
     def search(self, paths: Sequence[str], *, top_k: int) -> list[Answer]:
@@ -97,11 +95,10 @@ class ImageSearcher:
 
     def _answer(self, path: str, top_k: int) -> Answer:
         try:
-            image = load_image(path, image_size=self.features.image_size, bars=self._bars)
+            image = load_image(path, image_size=self.features.image_size)
         except ImageError as error:
             return Answer(path, (), str(error))
-        config = self.model.config
-        pixels = to_tensor(image, mean=config.mean, std=config.std)[None].to(self.model.device)
+        pixels = self.model.prepare(to_pixels(image))[None].to(self.model.device)
         ids, scores = self._rank(pixels, top_k)
         found = [(int(i), float(s)) for i, s in zip(ids, scores, strict=True) if i >= 0]
         return Answer(path, tuple(self._hit(rank, *hit) for rank, hit in enumerate(found, 1)))

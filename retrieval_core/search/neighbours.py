@@ -8,14 +8,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from retrieval_core.arrays import load_fields, save_fields
 from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.config import VectorConfig
-from retrieval_core.errors import ArtifactError, ArtifactMismatchError
+from retrieval_core.errors import ArtifactMismatchError
 from retrieval_core.index import VectorIndex
 from retrieval_core.index.vector import DEFAULTS
 from retrieval_core.search.expansion import ROWS_AT_ONCE, nearest
-
-FIELDS = ("image_ids", "rows", "similarities")
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,9 +56,7 @@ class Neighbours:
 
     def save(self, directory: ArtifactDirectory) -> None:
         """Write an `.npy` file per attribute."""
-        for field in FIELDS:
-            with directory.writing(f"{field}.npy") as path:
-                np.save(path, getattr(self, field), allow_pickle=False)
+        save_fields(self, directory)
 
     @staticmethod
     def load(uri: str | Path) -> "Neighbours":
@@ -68,15 +65,7 @@ class Neighbours:
         Raises:
             ArtifactError: a file is missing or unreadable.
         """
-        directory = ArtifactDirectory(uri)
-        try:
-            arrays = [
-                np.load(directory.local(f"{field}.npy"), mmap_mode="r", allow_pickle=False)
-                for field in FIELDS
-            ]
-        except (ValueError, EOFError) as error:
-            raise ArtifactError(f"neighbours in {uri} cannot be read: {error}") from None
-        return Neighbours(*(np.asarray(array) for array in arrays))
+        return load_fields(Neighbours, uri)
 
 
 def find_neighbours(

@@ -18,11 +18,12 @@ def open_index(
         uri: directory of an "asmk" or "vectors" artifact.
         more: of the same kind.
         offsets: added to the image ids of each; default: 0.
-        model: key of the network that makes the vectors to search with.
+        model: what makes the vectors to search with, as in `VectorIndex`.
 
     Raises:
         ArtifactError: an index, or the codebook that it was built with, is not there.
-        ArtifactMismatchError: one is no index, or of another network, or they do not go together.
+        ArtifactMismatchError: one is no index, or of another network or whitening, or they do not
+            go together.
         IndexInputError: an image id in two of them.
     """
     uris = (uri, *more)

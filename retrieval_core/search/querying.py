@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from retrieval_core.artifacts import load_manifest
 from retrieval_core.config import AsmkConfig, VectorConfig
 from retrieval_core.features.store import FeatureStore
+from retrieval_core.features.whitening import maker_of
 from retrieval_core.index import AsmkIndex, VectorIndex
 from retrieval_core.search.local import rank_local
 from retrieval_core.search.opening import open_index
@@ -37,12 +38,12 @@ class Search:
     processing: QueryProcessing | None = None
 
     def open(self) -> AsmkIndex | VectorIndex | ProcessedIndex:
-        """The union of the indexes of the network of `features`.
+        """The union of the indexes, which have to be of what made `features`.
 
         Raises:
             RetrievalError: as `open_index` and `QueryProcessing.open`.
         """
-        model = load_manifest(self.features).input("model").key
+        model = maker_of(load_manifest(self.features))
         index = open_index(*self.indexes, offsets=self.offsets, model=model)
         if self.processing is None or isinstance(index, AsmkIndex):
             return index

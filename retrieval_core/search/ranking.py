@@ -7,10 +7,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from retrieval_core.arrays import load_fields, save_fields
 from retrieval_core.artifacts import ArtifactDirectory
-from retrieval_core.errors import ArtifactError
-
-FIELDS = ("query_ids", "ids", "scores")
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,14 +27,12 @@ class Ranking:
 
     def save(self, directory: ArtifactDirectory, name: str) -> None:
         """Write `name/query_ids.npy`, `name/ids.npy` and `name/scores.npy`."""
-        for field in FIELDS:
-            with directory.writing(f"{name}/{field}.npy") as path:
-                np.save(path, getattr(self, field), allow_pickle=False)
+        save_fields(self, directory, f"{name}/")
 
     @staticmethod
     def is_saved(directory: ArtifactDirectory, name: str) -> bool:
         """Whether a ranking was written completely."""
-        return directory.exists(f"{name}/{FIELDS[-1]}.npy")
+        return directory.exists(f"{name}/scores.npy")
 
     @staticmethod
     def load(uri: str | Path, name: str) -> "Ranking":
@@ -45,15 +41,7 @@ class Ranking:
         Raises:
             ArtifactError: a file is missing or unreadable.
         """
-        directory = ArtifactDirectory(uri)
-        try:
-            arrays = [
-                np.load(directory.local(f"{name}/{f}.npy"), mmap_mode="r", allow_pickle=False)
-                for f in FIELDS
-            ]
-        except (ValueError, EOFError) as error:
-            raise ArtifactError(f"{uri}/{name} cannot be read: {error}") from None
-        return Ranking(*(np.asarray(array) for array in arrays))
+        return load_fields(Ranking, uri, f"{name}/")
 
 
 def join_rankings(parts: Sequence[Ranking]) -> Ranking:
@@ -62,7 +50,11 @@ def join_rankings(parts: Sequence[Ranking]) -> Ranking:
     Args:
         parts: at least one, of equal length k.
     """
-    return Ranking(*(np.concatenate([getattr(part, field) for part in parts]) for field in FIELDS))
+    return Ranking(
+        np.concatenate([part.query_ids for part in parts]),
+        np.concatenate([part.ids for part in parts]),
+        np.concatenate([part.scores for part in parts]),
+    )
 
 
 def empty_ranking(query_ids: npt.ArrayLike, length: int) -> Ranking:

@@ -20,7 +20,7 @@ from retrieval_core.training.reading import AHEAD, ImageReader
 
 
 class Batch(NamedTuple):
-    """(n, 3, side, side) uint8 images and their (n,) int64 classes."""
+    """(n, 3, H, W) float32 images, normalised, and their (n,) int64 classes."""
 
     images: Tensor
     labels: Tensor

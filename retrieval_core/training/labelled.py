@@ -11,8 +11,8 @@ from torch.optim import Adam
 from retrieval_core.config import TrainingConfig
 from retrieval_core.data.augmentation import Augmentation
 from retrieval_core.data.catalogue import Catalogue
-from retrieval_core.data.images import normalise
 from retrieval_core.data.sampling import class_numbers
+from retrieval_core.errors import ConfigError
 from retrieval_core.models.base import RetrievalModel
 from retrieval_core.training.batches import Batch, draw_batches, load_batches, mine_neighbours
 from retrieval_core.training.collapse import EpochStatistics
@@ -38,12 +38,18 @@ class LabelledCourse:
         seed: of every random choice.
 
     Raises:
-        ConfigError: the loss needs another network, or more layers are frozen than there are.
+        ConfigError: the loss needs another network, more layers are frozen than there are, or
+            nothing brings the images of a batch to one size.
     """
 
     def __init__(
         self, model: RetrievalModel, catalogue: Catalogue, config: TrainingConfig, seed: int
     ) -> None:
+        if model.input_size is None and not config.augmentation.crop:
+            raise ConfigError(
+                "training.augmentation.crop is off, and the network takes images of any size: "
+                "model.input.size has to say what square the images of a batch become"
+            )
         self._rows = [row for row in catalogue.split("train") if row.label]
         self._labels = class_numbers(self._rows)
         classes = len(set(self._labels.tolist()))
@@ -51,7 +57,7 @@ class LabelledCourse:
         self._model = model
         self._config = config
         self._seed = seed
-        self._augmentation = Augmentation(config.augmentation, config.flip, model.config.mean)
+        self._augmentation = Augmentation(config.augmentation, config.flip)
         freeze_first_layers(model, config.frozen_layers)
 
     def epoch(
@@ -104,17 +110,17 @@ class LabelledCourse:
             spread=mean_distance(embeddings[:, None]),
         )
 
-    def _embed(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _embed(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """(n, D) embeddings of unit norm, and what an auxiliary classification learns from."""
-        parts = torch.split(pixels, self._together(len(pixels)))
+        parts = torch.split(images, self._together(len(images)))
         outputs = [self._forward(part) for part in parts]
         embeddings = torch.cat([embedding for embedding, _ in outputs])
         branches = [branch for _, branch in outputs if branch is not None]
         return embeddings, torch.cat(branches) if branches else None
 
-    def _forward(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         model = self._model
-        images = normalise(pixels.to(model.device), mean=model.config.mean, std=model.config.std)
+        images = images.to(model.device)
         half = self._config.precision == "bfloat16"
         with torch.autocast(model.device.type, torch.bfloat16, enabled=half):
             if self.loss.classification is None:

@@ -11,7 +11,7 @@ from torch.optim import Adam
 
 from retrieval_core.artifacts import ArtifactDirectory, plain
 from retrieval_core.config import TrainingConfig
-from retrieval_core.data.catalogue import Catalogue
+from retrieval_core.data.catalogue import Catalogue, ImageRow
 from retrieval_core.models import RetrievalModel, save_model
 from retrieval_core.models.bundle import read_bundle
 from retrieval_core.models.checkpoints import load_state
@@ -55,8 +55,7 @@ def train(
         seed: of every random choice, >= 0.
         on_epoch: called after every epoch, epoch 0 (before training) included; not again for
             epochs that a checkpoint already holds.
-        on_step: called after every optimizer step with its number, the number of steps and its
-            mean loss.
+        on_step: called after every optimizer step: its number, that of all, its mean loss.
 
     Raises:
         ConfigError: the network cannot learn by this loss, or has fewer layers than are frozen.
@@ -86,9 +85,7 @@ def train(
             on_epoch(report)
     best = select_epoch(history, config.select)
     checkpoints.load_model(best, model)
-    if config.refit_whitening:
-        initialise_whitening(model, used, config, seed=seed)
-    save_model(model, directory)
+    _complete(model, used, config, directory, seed)
     result = TrainingReport(history, best, state.epoch if state else None, reader.excluded)
     directory.write_json(HISTORY, {"digest": digest, **asdict(result)})
     checkpoints.clear()
@@ -165,11 +162,23 @@ def _epoch(
     )
 
 
+def _complete(
+    model: RetrievalModel,
+    used: Sequence[ImageRow],
+    config: TrainingConfig,
+    directory: ArtifactDirectory,
+    seed: int,
+) -> None:
+    if config.refit_whitening:
+        initialise_whitening(model, used, config, seed=seed)
+    save_model(model, directory)
+
+
 def _reader(
     model: RetrievalModel, total: int, config: TrainingConfig, state: TrainingState | None
 ) -> ImageReader:
     return ImageReader(
-        model.config,
+        model,
         config.image_size,
         total=total,
         max_excluded=config.max_excluded,

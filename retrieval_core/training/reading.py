@@ -7,23 +7,23 @@ from typing import Any
 
 from torch import Tensor
 
-from retrieval_core.config import ModelConfig
 from retrieval_core.data.catalogue import ImageRow
-from retrieval_core.data.images import load_image, normalise, to_pixels
+from retrieval_core.data.images import load_image, to_pixels
 from retrieval_core.errors import ImageError, TooManyExclusionsError
+from retrieval_core.models.base import RetrievalModel
 
 THREADS = 4
 AHEAD = 16
 
 View = Callable[[int, Tensor], Tensor]
-"""Takes the position of an image in a stream and its (3, H, W) uint8 pixels."""
+"""Changes the (3, H, W) uint8 pixels of an image, given its position in a stream."""
 
 
 class ImageReader:
-    """Reads and normalises images, and remembers those that cannot be read.
+    """Reads and prepares images, and remembers those that cannot be read.
 
     Args:
-        model: its mean and std normalise the images.
+        model: that images are prepared for.
         image_size: longest side, pixels.
         total: number of images that may be read, of which `max_excluded` is a share.
         max_excluded: share of unreadable images that is tolerated, in [0, 1].
@@ -33,7 +33,7 @@ class ImageReader:
 
     def __init__(
         self,
-        model: ModelConfig,
+        model: RetrievalModel,
         image_size: int,
         *,
         total: int,
@@ -61,11 +61,11 @@ class ImageReader:
 
         Args:
             rows: images.
-            view: what becomes of the pixels, called in threads; default: they are normalised.
+            view: what becomes of the pixels before they are prepared, called in threads.
             ahead: images that wait for the consumer at most.
 
         Yields:
-            (3, H, W) float32, or what `view` returns, or None for an unreadable image.
+            (3, H, W) float32 from `RetrievalModel.prepare`, or None for an unreadable image.
 
         Raises:
             TooManyExclusionsError: more images are unreadable than tolerated.
@@ -81,9 +81,7 @@ class ImageReader:
 
     def _load(self, row: ImageRow, position: int, view: View | None) -> Tensor:
         pixels = self._pixels(row)
-        if view is not None:
-            return view(position, pixels)
-        return normalise(pixels, mean=self._model.mean, std=self._model.std).contiguous()
+        return self._model.prepare(pixels if view is None else view(position, pixels))
 
     def _pixels(self, row: ImageRow) -> Tensor:
         if (known := self._cache.get(row.image_id)) is not None:

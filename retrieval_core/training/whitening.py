@@ -64,7 +64,7 @@ def initialise_whitening(
     order = np.random.default_rng([seed]).permutation(len(train))[: config.whitening_images]
     drawn = [train[i] for i in order]
     reader = ImageReader(
-        model.config, config.image_size, total=len(drawn), max_excluded=config.max_excluded
+        model, config.image_size, total=len(drawn), max_excluded=config.max_excluded
     )
     model.eval()
     kept: list[torch.Tensor] = []

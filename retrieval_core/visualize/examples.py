@@ -106,7 +106,6 @@ def _read(model: RetrievalModel, row: ImageRow, learned: Learned, *, box: bool) 
         row.path,
         image_size=learned.features.image_size,
         box=row.box if box else None,
-        square=learned.features.pad_to_square,
     )
 
 

@@ -6,7 +6,7 @@ from PIL import Image
 from torch import Tensor
 
 from retrieval_core.data.catalogue import Box
-from retrieval_core.data.images import load_image, mean_colour, to_tensor
+from retrieval_core.data.images import load_image, to_pixels
 from retrieval_core.errors import PictureError
 from retrieval_core.models import RetrievalModel
 
@@ -30,7 +30,6 @@ def read_photograph(
     *,
     image_size: int,
     box: Box | None = None,
-    square: bool = False,
 ) -> Photograph:
     """Read an image as extraction does.
 
@@ -39,7 +38,6 @@ def read_photograph(
         path: as in `load_image`, like the next two.
         image_size: longest side.
         box: part to keep.
-        square: whether it becomes a square, of the model's mean colour.
 
     Raises:
         ImageError: it cannot be read.
@@ -50,7 +48,5 @@ def read_photograph(
             f"a network that brings images to {model.input_size} x {model.input_size} pixels has "
             "no places to show in a photograph; one that takes any size has"
         )
-    bars = mean_colour(model.config.mean) if square else None
-    image = load_image(path, image_size=image_size, box=box, bars=bars)
-    pixels = to_tensor(image, mean=model.config.mean, std=model.config.std)
-    return Photograph(image, pixels[None].to(model.device))
+    image = load_image(path, image_size=image_size, box=box)
+    return Photograph(image, model.prepare(to_pixels(image))[None].to(model.device))

@@ -15,7 +15,7 @@ from retrieval_core.artifacts import ArtifactDirectory, load_manifest
 from retrieval_core.config import AsmkConfig, FeaturesConfig
 from retrieval_core.data.catalogue import Catalogue
 from retrieval_core.data.distractors import with_distractors
-from retrieval_core.data.images import load_image, to_tensor
+from retrieval_core.data.images import load_image, to_pixels
 from retrieval_core.evaluation.revisited import SETUPS, revisited_scores
 from retrieval_core.features import FeatureStore, Shard, extract_shard
 from retrieval_core.index import AsmkIndex, Codebook
@@ -81,12 +81,11 @@ def test_scores_are_those_of_the_photographs_themselves(scored, searched):
     workdir, *_ = scored
     catalogue, test, _ = searched
     model, config = load_model(test.input("model").uri), FeaturesConfig(image_size=64)
-    network = model.config
 
     @torch.inference_mode()
     def describe(row):
         image = load_image(row.path, image_size=config.image_size, box=row.box)
-        tensor = to_tensor(image, mean=network.mean, std=network.std)
+        tensor = model.prepare(to_pixels(image))
         return model.extract_global(tensor[None], scales=(1.0,))[0].numpy()
 
     database = np.stack([describe(row) for row in catalogue.database()])

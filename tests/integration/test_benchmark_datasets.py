@@ -109,11 +109,12 @@ class TinyModel(RetrievalModel):
         return nn.functional.normalize(cells - cells.mean(1, keepdim=True), dim=1)
 
 
-def extract(catalogue: Catalogue, folder: Path, *, square: bool = False) -> FeatureStore:
+def extract(catalogue: Catalogue, folder: Path, *, square: int | None = None) -> FeatureStore:
     torch.set_num_threads(1)
-    config = FeaturesConfig(image_size=64, pad_to_square=square)
+    config, model = FeaturesConfig(image_size=64), TinyModel()
+    model.input_size = square
     for shard in plan_shards(catalogue.rows, 100):
-        extract_shard(TinyModel(), shard, config, ArtifactDirectory(folder))
+        extract_shard(model, shard, config, ArtifactDirectory(folder))
     return FeatureStore(folder)
 
 
@@ -122,7 +123,7 @@ def scores(
     folder: Path,
     distractors: Catalogue | None = None,
     *,
-    square: bool = False,
+    square: int | None = None,
 ) -> dict[str, float]:
     store = extract(catalogue, folder / "features", square=square)
     index = VectorIndex.create(TinyModel.global_dim)
@@ -216,7 +217,7 @@ def test_download_verify_prepare_evaluate(site: Site, name: str) -> None:
 def test_cars_cropped_and_padded_to_squares(site: Site) -> None:
     config = site.config("cars196", crop_to_box=True)
     received(site, config)
-    metrics = scores(site.prepare(config, "train", "test"), site.folder, square=True)
+    metrics = scores(site.prepare(config, "train", "test"), site.folder, square=64)
     assert [metrics[f"recall@{k}"] for k in (1, 2, 4, 8)] == [4 / 5] * 4
     assert metrics["map@r"] == pytest.approx(EXPECTED["cars196"]["map@r"])
 
@@ -266,7 +267,7 @@ def test_download_verify_prepare_validate(site: Site, validation: str, expected:
     received(site, config)
     catalogue = site.prepare(config, "train", "val")
     model, rows = TinyModel(), catalogue.split("val")
-    reader = ImageReader(model.config, 64, total=len(rows), max_excluded=0)
+    reader = ImageReader(model, 64, total=len(rows), max_excluded=0)
     assert validate(model, catalogue, reader).map == pytest.approx(expected)
 
 

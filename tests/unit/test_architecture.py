@@ -12,6 +12,7 @@ LEVELS = {
     "locking": 0,
     "config": 1,
     "artifacts": 1,
+    "arrays": 2,
     "download": 2,
     "data": 3,
     "models": 4,

@@ -83,10 +83,15 @@ BAD = {
         "training: {refit_whitening: true}\nmodel: {method: embedding}",
         "a network of method 'embedding' has no whitening",
     ),
-    "a frame around what is learnt from": (
+    "crops of another size than the network's": (
         "training: {sampling: {kind: classes}, loss: {kind: batch_hard_triplet}, "
         "augmentation: {side: 224}}\nmodel: {method: embedding, input: {size: 256}}",
         "training.augmentation.side 224 is not the 256 pixels of model.input.size",
+    ),
+    "batches of images of any size": (
+        "training: {sampling: {kind: classes}, loss: {kind: batch_hard_triplet}, "
+        "augmentation: {crop: false}}\nmodel: {method: embedding}",
+        "training.augmentation.crop is off: model.input.size has to say what square",
     ),
     "missing path": ("dataset: {kind: folder}", "needs folder.path or folder.table"),
     "not yaml": ("a: [", "is not YAML"),

@@ -12,7 +12,7 @@ def test_every_step_is_a_config_entry(tmp_path):
     )
     config = load_config(path, ["postprocessing.reranking.kind=diffusion"])
     steps = config.postprocessing
-    assert steps.is_on and steps.augmentation is None
+    assert steps.is_on and steps.database_augmentation is None
     assert steps.whitening.dimensions == 128 and steps.query_expansion.alpha == 3
     assert steps.reranking.neighbours == steps.reranking.diffusion.neighbours == 50
     path.write_text(dump_config(config))

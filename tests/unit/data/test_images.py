@@ -12,11 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-from retrieval_core.data.images import load_image, mean_colour, pad_to_square, to_tensor
+from retrieval_core.data.images import load_image, normalise, to_pixels
 from retrieval_core.errors import ImageError
 
 ORIENTATION = 0x0112
-BARS = (10, 200, 30)
 
 
 def photograph(width: int = 200, height: int = 100) -> Image.Image:
@@ -100,15 +99,6 @@ def test_every_mode_becomes_rgb(tmp_path: Path, name: str, save: Callable[[Path]
     np.testing.assert_allclose(image.getpixel((90, 25)), (30, 30, 200), atol=25)
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "RGBA", "P", "CMYK", "I;16"])
-def test_squares_of_every_mode(tmp_path: Path, mode: str) -> None:
-    source = photograph().convert("I" if mode == "I;16" else mode)
-    source.save(tmp_path / "a.tif")
-    image = load_image(str(tmp_path / "a.tif"), image_size=64, bars=BARS)
-    assert (image.mode, image.size) == ("RGB", (64, 64))
-    assert (np.asarray(image)[:15] == BARS).all()
-
-
 @pytest.mark.parametrize("name", ["grey.png", "grey.tif"])
 def test_sixteen_bits_are_scaled_not_clipped(tmp_path: Path, name: str) -> None:
     levels = np.linspace(0, 65_535, 64).astype(np.uint16)
@@ -166,34 +156,6 @@ def test_a_box_is_cut_off_at_the_border(tmp_path: Path) -> None:
     assert image.size == (50, 50)
 
 
-@pytest.mark.parametrize("side", [20, 100, 400])
-def test_a_square_has_bars(side: int) -> None:
-    square = np.asarray(pad_to_square(photograph(), side, BARS), int)
-    assert square.shape == (side, side, 3)
-    quarter = side // 4
-    assert (square[: quarter - 1] == BARS).all()
-    assert (square[side - quarter + 1 :] == BARS).all()
-    np.testing.assert_allclose(square[side // 2, 1], (200, 30, 30), atol=5)
-    np.testing.assert_allclose(square[side // 2, -2], (30, 30, 200), atol=5)
-
-
-@pytest.mark.parametrize("name", ["a.png", "a.jpg"])
-def test_a_box_fills_a_square(tmp_path: Path, name: str) -> None:
-    photograph(1600, 800).save(tmp_path / name)
-    image = load_image(str(tmp_path / name), image_size=64, box=(750, 200, 850, 250), bars=BARS)
-    pixels = np.asarray(image, int)
-    assert pixels.shape == (64, 64, 3)
-    np.testing.assert_allclose(pixels[32, 4], (200, 30, 30), atol=20)
-    np.testing.assert_allclose(pixels[32, -4], (30, 30, 200), atol=20)
-    assert (pixels[8] == BARS).all()
-
-
-def test_a_sliver_makes_no_square(tmp_path: Path) -> None:
-    (tmp_path / "sliver.png").write_bytes(sliver())
-    with pytest.raises(ImageError, match="too_small"):
-        load_image(str(tmp_path / "sliver.png"), image_size=64, bars=BARS)
-
-
 @pytest.mark.parametrize("box", [(300, 0, 400, 50), (50, 50, 20, 80), (-50, 0, -10, 50)])
 def test_a_box_outside_the_image_is_bad(
     tmp_path: Path, box: tuple[float, float, float, float]
@@ -221,15 +183,8 @@ def test_urls_are_read(tmp_path: Path) -> None:
     assert load_image(f"file://{tmp_path}/a.png", image_size=50).size == (50, 25)
 
 
-def test_bars_of_the_mean_colour_are_zero() -> None:
-    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-    tensor = to_tensor(pad_to_square(photograph(), 40, mean_colour(mean)), mean=mean, std=std)
-    assert tensor[:, :9].abs().max() < 0.01
-
-
-def test_tensor_is_normalised_per_channel() -> None:
-    tensor = to_tensor(
-        Image.new("RGB", (3, 2), (255, 0, 51)), mean=(0.5, 0.5, 0.2), std=(0.5, 1, 2)
-    )
+def test_pixels_are_normalised_per_channel() -> None:
+    pixels = to_pixels(Image.new("RGB", (3, 2), (255, 0, 51)))
+    tensor = normalise(pixels, mean=(0.5, 0.5, 0.2), std=(0.5, 1, 2))
     assert (tensor.shape, tensor.dtype) == ((3, 2, 3), torch.float32)
     torch.testing.assert_close(tensor[:, 0, 0], torch.tensor([1.0, -0.5, 0.0]))

@@ -116,12 +116,29 @@ def test_memory_survives_a_checkpoint(usual_batch):
     assert resumed(embeddings, labels).item() == loss(embeddings, labels).item()
 
 
-def test_asking_for_active_images_leaves_the_memory_alone(usual_batch):
+@pytest.mark.parametrize("turns", [1, 2, 4])  # the memory is empty in part, about to be full, full
+def test_asking_for_active_images_leaves_the_memory_alone(usual_batch, turns):
     loss = build("ContrastiveLoss", memory=20)
-    loss(*usual_batch)
+    for turn in range(turns):
+        loss(usual_batch[0].roll(turn, 1), usual_batch[1])
     before = {name: value.clone() for name, value in loss.state_dict().items()}
     assert loss.active(*usual_batch).any()
     assert all(torch.equal(value, before[name]) for name, value in loss.state_dict().items())
+
+
+@pytest.mark.parametrize("settings", [{"name": "ContrastiveLoss", "memory": 5_000}, {}])
+def test_asking_for_active_images_copies_neither_memory_nor_proxies(
+    usual_batch, monkeypatch, settings
+):
+    config = LibraryLossConfig(**{"name": "ProxyAnchorLoss", **settings})
+    loss = LibraryLoss(config, dim=usual_batch[0].shape[1], classes=5_000)
+    copied = []
+    whole = torch.Tensor.__deepcopy__
+    monkeypatch.setattr(
+        torch.Tensor, "__deepcopy__", lambda x, memo: copied.append(x.numel()) or whole(x, memo)
+    )
+    assert loss.active(*usual_batch).shape == usual_batch[1].shape
+    assert max(copied, default=0) < 5_000
 
 
 @pytest.mark.parametrize("name", ["ContrastiveLoss", "MultiSimilarityLoss", "NCALoss"])

@@ -42,13 +42,29 @@ def test_larger_images_are_shrunk_and_keep_their_aspect() -> None:
     torch.testing.assert_close(padded[:, :, :, 5:35], torch.ones(1, 3, 40, 30))
 
 
+@pytest.mark.parametrize("shape", [(3, 20, 50), (3, 300, 120)])
+def test_preparation_fills_the_square(shape: tuple[int, ...]) -> None:
+    pixels = torch.full(shape, 255, dtype=torch.uint8)
+    padded = network("resnet18", 60).prepare(pixels)
+    assert padded.shape == (3, 60, 60)
+    assert int((padded != 0).all(dim=0).sum()) == 60 * 24
+    torch.testing.assert_close(
+        padded[:, 30, 30], torch.tensor([2.2489, 2.4286, 2.64]), atol=1e-4, rtol=0
+    )
+    stretched = network("resnet18", 60, "stretch").prepare(pixels)
+    torch.testing.assert_close(stretched, padded[:, 30:31, 30:31].expand(3, 60, 60))
+    with pytest.raises(ModelInputError, match="for a network of 60 x 60"):
+        network("resnet18", 60, "refuse").prepare(pixels)
+    assert network("resnet18", None).prepare(pixels).shape == shape
+
+
 def test_very_long_images_keep_a_row() -> None:
     assert fit_images(torch.ones(1, 3, 8, 4000), 32, "pad").amax() == 1
 
 
 def test_stretching(images: torch.Tensor) -> None:
-    assert fit_images(images, 32, "resize").shape == (2, 3, 32, 32)
-    flat = fit_images(torch.ones(1, 3, 20, 70), 32, "resize")
+    assert fit_images(images, 32, "stretch").shape == (2, 3, 32, 32)
+    flat = fit_images(torch.ones(1, 3, 20, 70), 32, "stretch")
     torch.testing.assert_close(flat, torch.ones(1, 3, 32, 32))
 
 
@@ -61,10 +77,10 @@ def test_refusal_names_both_sizes(images: torch.Tensor) -> None:
 
 def test_right_size_is_left_alone() -> None:
     image = torch.randn(1, 3, 32, 32)
-    assert all(fit_images(image, 32, fit) is image for fit in ("pad", "resize", "refuse"))
+    assert all(fit_images(image, 32, fit) is image for fit in ("pad", "stretch", "refuse"))
 
 
-@pytest.mark.parametrize("fit", ["pad", "resize"])
+@pytest.mark.parametrize("fit", ["pad", "stretch"])
 def test_fixed_transformer_describes_images_of_any_size(fit: str, images: torch.Tensor) -> None:
     model = network("test_vit", 48, fit)
     vectors = model.extract_global(images, scales=(1.0, 0.5, 1.5), power=2.0)

@@ -42,7 +42,7 @@ CONFIGS = {
         dim=16,
     ),
     "cgd patches": ModelConfig(
-        method="cgd", backbone="test_vit", input=InputConfig(size=64, fit="resize"), dim=16
+        method="cgd", backbone="test_vit", input=InputConfig(size=64, fit="stretch"), dim=16
     ),
 }
 

@@ -1,4 +1,4 @@
-"""Query expansion and augmentation against loops that do the same one number at a time."""
+"""Query expansion and database augmentation against loops that do the same one number at a time."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from retrieval_core.config import NeighboursConfig
 from retrieval_core.features.store import FeatureStore
 from retrieval_core.index import VectorIndex
 from retrieval_core.search import expansion
-from retrieval_core.search.augmentation import augment_features
+from retrieval_core.search.database_augmentation import augment_features
 from retrieval_core.search.expansion import add_neighbours, expand, nearest
 from retrieval_core.search.processed import ProcessedIndex
 
@@ -116,7 +116,7 @@ def test_an_expanded_search_is_the_search_with_expanded_queries():
 
 
 def test_augmented_features_are_those_of_the_slow_one(tmp_path, monkeypatch):
-    monkeypatch.setattr("retrieval_core.search.augmentation.ROWS_AT_ONCE", 4)
+    monkeypatch.setattr("retrieval_core.search.database_augmentation.ROWS_AT_ONCE", 4)
     index = make_index(unit(15))
     config = NeighboursConfig(kind="rank", neighbours=3)
     # the last ten are distractors whose own ids are lower

@@ -1,5 +1,7 @@
 """The stages of post-processing, from descriptors on disk to scores."""
 
+import re
+
 import numpy as np
 import pytest
 from prefect.settings import (
@@ -21,6 +23,7 @@ from retrieval_core.config import (
 )
 from retrieval_core.data.catalogue import Catalogue, ImageRow, label_truth
 from retrieval_core.errors import ArtifactMismatchError
+from retrieval_core.evaluation.clustering import cluster_information
 from retrieval_core.features.rewriting import whiten as whiten_vectors
 from retrieval_core.features.rewriting import write_vectors
 from retrieval_core.features.store import FeatureStore
@@ -122,14 +125,14 @@ def score(context, *searched, descriptor="processed", **settings):
 def test_a_pipeline_of_all_steps_scores_better_and_keeps_its_lineage(context, made, model):
     config = PostprocessingConfig(
         whitening=WhiteningConfig(kind="learned", dimensions=4),
-        augmentation=NeighboursConfig(kind="rank", neighbours=3),
+        database_augmentation=NeighboursConfig(kind="rank", neighbours=3),
         query_expansion=NeighboursConfig(kind="alpha", neighbours=3),
         reranking=RerankingConfig(kind="k_reciprocal", candidates=20),
     )
     fitted = build(fit, context, config.whitening, made["train"], 0)
     whitened = build(whiten, context, made["test"], fitted)
     plain = build(index_global, context, VECTOR, whitened)
-    augmented = build(augment, context, config.augmentation, VECTOR, [plain], 0)
+    augmented = build(augment, context, config.database_augmentation, VECTOR, [plain], 0)
     index = build(index_global, context, VECTOR, augmented)
     near = build(neighbours, context, config.reranking, VECTOR, [index])
     scores = score(context, index, postprocessing=config, queries=whitened, neighbours=near)
@@ -152,7 +155,7 @@ def test_a_pipeline_of_all_steps_scores_better_and_keeps_its_lineage(context, ma
     np.testing.assert_allclose(np.linalg.norm(stored, axis=1), 1, atol=1e-6)
     database = VectorIndex.create(4)
     database.add(ids, stored)
-    sums = expand(database, stored, ids, config.augmentation)
+    sums = expand(database, stored, ids, config.database_augmentation)
     np.testing.assert_array_equal(VectorIndex.open(index.uri).vectors, sums)
     processing = QueryProcessing(config.query_expansion, config.reranking, near.uri)
     opened = processing.open(VectorIndex.open(index.uri), index.uri)
@@ -164,11 +167,13 @@ def test_a_pipeline_of_all_steps_scores_better_and_keeps_its_lineage(context, ma
 
 def test_distractors_take_part_in_every_step(context, made):
     config = PostprocessingConfig(
-        augmentation=NeighboursConfig(kind="average", neighbours=2),
+        database_augmentation=NeighboursConfig(kind="average", neighbours=2),
         reranking=RerankingConfig(kind="diffusion"),
     )
     parts = [build(index_global, context, VECTOR, made[part]) for part in ("test", "distractor")]
-    sums = [build(augment, context, config.augmentation, VECTOR, parts, i) for i in range(2)]
+    sums = [
+        build(augment, context, config.database_augmentation, VECTOR, parts, i) for i in range(2)
+    ]
     indexes = [build(index_global, context, VECTOR, part) for part in sums]
     near = build(neighbours, context, config.reranking, VECTOR, indexes)
     ref = score(
@@ -179,7 +184,7 @@ def test_distractors_take_part_in_every_step(context, made):
     union = Search(
         tuple(p.uri for p in parts), (0, first), made["test"].uri, AsmkConfig(), VECTOR, None
     ).open()
-    expected = expand(union, union.vectors, union.image_ids, config.augmentation)
+    expected = expand(union, union.vectors, union.image_ids, config.database_augmentation)
     found = np.concatenate([VectorIndex.open(index.uri).vectors for index in indexes])
     np.testing.assert_array_equal(found, expected)
     with pytest.raises(ArtifactMismatchError, match=near.key) as caught:
@@ -210,6 +215,53 @@ def test_a_distractor_index_of_another_whitening_is_refused(context, made):
     with pytest.raises(ArtifactMismatchError, match=refs[0].key) as caught:
         score(context, *indexes, postprocessing=PostprocessingConfig())
     assert refs[1].key in str(caught.value)
+
+
+def test_whitened_and_raw_descriptors_search_no_index_of_each_other(context, made, model):
+    fitted = build(fit, context, WhiteningConfig(kind="pca"), made["train"], 0)
+    whitened = build(whiten, context, made["test"], fitted)
+    augmented = build(
+        augment,
+        context,
+        NeighboursConfig(kind="average", neighbours=2),
+        VECTOR,
+        [build(index_global, context, VECTOR, whitened)],
+        0,
+    )
+    both = f"{model.key} whitened by {fitted.key}"
+    for described, other, expected in (
+        (made["test"], whitened, (model.key, both)),
+        (whitened, made["test"], (both, model.key)),
+        (augmented, made["test"], (both, model.key)),
+    ):
+        index = build(index_global, context, VECTOR, described)
+        assert VectorIndex.open(index.uri).model == expected[0]
+        search = Search((index.uri,), (0,), other.uri, AsmkConfig(), VECTOR, 5)
+        message = re.escape(f"of model {expected[0]} does not go with model {expected[1]}") + "$"
+        with pytest.raises(ArtifactMismatchError, match=message):
+            search.open()
+
+
+def test_whitened_descriptors_are_clustered_by_themselves(context, made, model):
+    fitted = build(fit, context, WhiteningConfig(kind="learned", dimensions=4), made["train"], 0)
+    whitened = build(whiten, context, made["test"], fitted)
+    config = EvaluationConfig(bootstrap=0, nmi=True)
+    steps = PostprocessingConfig(whitening=WhiteningConfig(kind="learned", dimensions=4))
+    plain, processed = (
+        build(
+            evaluate,
+            context,
+            *(config, AsmkConfig(), VECTOR, 0, descriptor),
+            build(index_global, context, VECTOR, described),
+            postprocessing=steps if descriptor == "processed" else None,
+        )
+        for descriptor, described in (("global", made["test"]), ("processed", whitened))
+    )
+    labels = [row.label for row in landmarks("test").rows]
+    _, vectors = FeatureStore(whitened.uri).global_descriptors()
+    expected = cluster_information(vectors, labels, seed=0)
+    before, after = (load_manifest(ref.uri).metrics["nmi"] for ref in (plain, processed))
+    assert after == expected and before < after
 
 
 def test_nothing_is_fitted_to_test_images(context, made):

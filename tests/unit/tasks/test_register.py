@@ -13,13 +13,17 @@ from PIL import Image
 from prefect.settings import PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, temporary_settings
 
 from retrieval_core.artifacts import ArtifactDirectory, ArtifactStore, Manifest, commit
-from retrieval_core.config import FeaturesConfig, ModelConfig, PipelineConfig
+from retrieval_core.config import FeaturesConfig, InputConfig, ModelConfig, PipelineConfig
 from retrieval_core.data.catalogue import ImageRow
 from retrieval_core.errors import ConfigError
 from retrieval_core.features.extract import extract_shard
+from retrieval_core.features.rewriting import whiten
 from retrieval_core.features.shards import plan_shards
 from retrieval_core.features.store import FeatureStore
 from retrieval_core.models import build_model, load_model, save_model
+from retrieval_core.models.whitening import Whitening
+from retrieval_core.training.descriptors import global_descriptors
+from retrieval_core.training.reading import ImageReader
 from tasks.context import RunContext
 from tasks.register import register
 from tasks.tracking import start_run
@@ -37,10 +41,10 @@ PICKLES = (".pkl", ".pickle", ".joblib", ".pt", ".pth")
 class Registry:
     """A work directory with a finished network and its scores."""
 
-    def __init__(self, workdir, method):
+    def __init__(self, workdir, method, whitened=False, **settings):
         self.workdir = str(workdir)
         self.config = PipelineConfig(
-            name="small", model=ModelConfig(method=method, **SMALL), features=FEATURES
+            name="small", model=ModelConfig(method=method, **SMALL, **settings), features=FEATURES
         )
         self.store = ArtifactStore(f"{workdir}/artifacts")
         self.model = self._put("model", save=self._save_model)
@@ -57,6 +61,18 @@ class Registry:
                 self._put("scores", inputs=inputs, metrics={"recall@1": 0.5}, descriptor=descriptor)
             )
 
+        if whitened:
+            self.scores.append(self._processed({"model": self.model, "features": features}))
+
+    def _processed(self, inputs):
+        rng = np.random.default_rng(0)
+        fitted = Whitening(*(rng.standard_normal(s).astype(np.float32) for s in (8, (4, 8))))
+        whitening = self._put("whitening", save=fitted.save)
+        described = self._put("descriptors", inputs={**inputs, "whitening": whitening})
+        index = self._put("vectors", inputs={"features": described})
+        inputs = {"index": index, "features": described}
+        return self._put("scores", inputs=inputs, descriptor="processed")
+
     def register(self):
         run = start_run(self.workdir, "experiment", "small")
         context = RunContext(self.workdir, run, self.config.runtime)
@@ -71,9 +87,9 @@ class Registry:
     def client(self):
         return MlflowClient(f"sqlite:///{self.workdir}/mlflow.db")
 
-    def load(self, monkeypatch):
+    def load(self, monkeypatch, **settings):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{self.workdir}/mlflow.db")
-        return mlflow.pyfunc.load_model("models:/small/1")
+        return mlflow.pyfunc.load_model("models:/small/1", model_config=settings)
 
     def _save_model(self, directory):
         save_model(build_model(self.config.model, seed=1), directory)
@@ -92,10 +108,10 @@ class Registry:
 
 @pytest.fixture(scope="module")
 def make_registry(mlflow_template, tmp_path_factory):
-    def make(method):
+    def make(method, **settings):
         workdir = tmp_path_factory.mktemp(method)
         shutil.copy(mlflow_template, workdir)
-        made = Registry(workdir, method)
+        made = Registry(workdir, method, **settings)
         made.register()
         return made
 
@@ -143,6 +159,53 @@ def test_the_model_describes_as_the_extractor_does(registry, photographs, monkey
     for field in ("descriptors", "strengths", "locations", "scales"):
         expected = getattr(shard, field)
         np.testing.assert_allclose(np.concatenate(list(local[field])), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("fit", ["pad", "stretch"])
+def test_squares_are_the_same_in_validation_extraction_and_the_registered_model(
+    fit, make_registry, photographs, monkeypatch, tmp_path
+):
+    made = make_registry("embedding", input=InputConfig(size=64, fit=fit))
+    rows = [ImageRow(i, str(p), "", "val", "both") for i, p in enumerate(photographs)]
+    network = load_model(made.model.uri)
+    directory = ArtifactDirectory(tmp_path / "feats")
+    once = FEATURES.model_copy(update={"global_scales": (1.0,)})
+    extract_shard(network, plan_shards(rows, 8)[0], once, directory)
+    _, extracted = FeatureStore(directory.uri).global_descriptors()
+    reader = ImageReader(network, FEATURES.image_size, total=2, max_excluded=0)
+    validated = global_descriptors(network, rows, reader).vectors
+    files = pd.DataFrame({"image": [path.read_bytes() for path in photographs]})
+    registered = made.load(monkeypatch, global_scales=[1.0]).predict(files)["descriptor"]
+    np.testing.assert_allclose(validated, extracted, atol=1e-6)
+    np.testing.assert_allclose(np.stack(registered), extracted, atol=1e-6)
+
+
+def test_whitened_descriptors_fit_the_index_of_whitened_ones(
+    make_registry, photographs, monkeypatch
+):
+    made = make_registry("gem", whitened=True)
+    model = made.load(monkeypatch)
+    metadata = model.metadata.metadata
+    assert metadata["indexes"] == {"index_global": "global", "index_processed": "processed"}
+    assert (
+        metadata["artifacts"]["index_processed"]["key"]
+        == made.versions()[0].tags["index_processed.key"]
+    )
+    files = pd.DataFrame({"image": [path.read_bytes() for path in photographs]})
+    plain, whitened = (
+        np.stack(model.predict(files, params={"output": output})["descriptor"])
+        for output in ("global", "processed")
+    )
+    whitening = Whitening.load(metadata["artifacts"]["whitening"]["uri"])
+    np.testing.assert_allclose(whitened, whiten(whitening, plain), atol=1e-6)
+    assert whitened.shape == (2, 4)
+
+
+def test_without_a_whitening_the_global_descriptor_fits_all(registry, monkeypatch):
+    model = registry.load(monkeypatch)
+    assert model.metadata.metadata["indexes"] == {"index_asmk": "local", "index_global": "global"}
+    with pytest.raises(ConfigError, match="'processed': nothing is whitened"):
+        model.predict(pd.DataFrame({"image": [b"x"]}), params={"output": "processed"})
 
 
 def test_the_page_shows_how_to_use_it(registry, photographs, monkeypatch, tmp_path):

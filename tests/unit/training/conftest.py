@@ -30,4 +30,4 @@ def model() -> TinyNetwork:
 
 @pytest.fixture
 def reader(rows: list[ImageRow], model: TinyNetwork) -> ImageReader:
-    return ImageReader(model.config, CONFIG.image_size, total=len(rows), max_excluded=0.1)
+    return ImageReader(model, CONFIG.image_size, total=len(rows), max_excluded=0.1)

@@ -103,7 +103,7 @@ def test_training_learns_and_reports(rows, tmp_path):
         {"loss": {"soft_margin": True}, "optimizer": {"kind": "adamw", "schedule": "cosine"}},
         {"loss": {"kind": "point_to_set"}, "optimizer": {"warmup": 2.0}},
         {"precision": "bfloat16", "batch_norm": "learned"},
-        {"augmentation": {"fit": "pad", "brightness": 0.2, "hue": 0.1}, "cache_gb": 0.0},
+        {"augmentation": {"brightness": 0.2, "hue": 0.1}, "cache_gb": 0.0},
     ],
     ids="-".join,
 )
@@ -157,8 +157,8 @@ def test_seeds_differ(rows, tmp_path):
 
 def gradients(model, config, rows):
     course = LabelledCourse(model, as_catalogue(rows), config, SEED)
-    pixels = torch.randint(0, 256, (8, 3, 32, 32), generator=torch.Generator().manual_seed(0))
-    embeddings, branch = course._embed(pixels.to(torch.uint8))
+    images = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    embeddings, branch = course._embed(images)
     course.loss(embeddings, branch, torch.arange(8) // 2).backward()
     return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 
@@ -201,7 +201,7 @@ def test_a_branch_is_classified_beside_the_ranking(rows, tmp_path):
 
 def test_embeddings_have_unit_norm_in_bfloat16(rows):
     course = LabelledCourse(TinyNetwork(), as_catalogue(rows), settings(precision="bfloat16"), 0)
-    embeddings, _ = course._embed(torch.full((4, 3, 32, 32), 90, dtype=torch.uint8))
+    embeddings, _ = course._embed(torch.full((4, 3, 32, 32), -0.6))
     assert embeddings.dtype == torch.float32
     torch.testing.assert_close(embeddings.norm(dim=1), torch.ones(4))
 
@@ -286,6 +286,16 @@ def test_mined_batches_hold_confused_classes(rows, reader, model):
 def test_losses_and_samplings_that_do_not_fit_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         settings(**changes)
+
+
+def test_whole_images_need_a_network_of_one_size(rows, tmp_path):
+    config = settings(augmentation={"crop": False}, epochs=1)
+    with pytest.raises(ConfigError, match="crop is off, and the network takes images of any size"):
+        run(rows, tmp_path / "any", config)
+    model = TinyNetwork()
+    model.input_size = 48
+    report, *_ = run(rows, tmp_path / "squares", config, model=model)
+    assert report.history[1].images == 24
 
 
 def test_a_view_is_the_same_whichever_thread_makes_it(rows, tmp_path, monkeypatch):

@@ -122,9 +122,6 @@ def test_images_may_be_cropped(tmp_path: Path, name: str, box: tuple[float, ...]
     assert {row.box for row in rows} == {box}
     crop = load_image(rows[0].path, image_size=64, box=rows[0].box)
     assert crop.size == (56, 43)
-    square = load_image(rows[0].path, image_size=64, box=rows[0].box, bars=(0, 9, 0))
-    assert square.size == (64, 64)
-    assert (np.asarray(square)[:6] == (0, 9, 0)).all()
 
 
 def test_products_have_no_boxes() -> None:

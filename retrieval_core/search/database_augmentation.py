@@ -1,4 +1,4 @@
-"""Database-side augmentation (Turcot and Lowe, 2009): images described with their neighbours."""
+"""Database augmentation (Turcot and Lowe, 2009): images described with their neighbours."""
 
 from collections.abc import Callable
 
