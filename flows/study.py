@@ -1,13 +1,12 @@
 """Several experiments, one after another, and one table of them."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prefect import flow
 
 from flows.pipeline import pipeline
 from flows.result import FlowResult
 from flows.surroundings import tracked_context
-from retrieval_core.artifacts import ArtifactRef
 from retrieval_core.config import PipelineConfig, Study
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ def study(study: Study, workdir: str | None = None) -> FlowResult:
         from tasks.study import tabulate
 
         rows = {name: _finish(config, context.workdir) for name, config in study.rows.items()}
-        table: ArtifactRef = tabulate.submit(context, study.name, rows).result()
+        table: Any = tabulate.submit(context, study.name, rows).result()
         return FlowResult(context.workdir, context.run, {"study": [table]})
 
 

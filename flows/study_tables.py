@@ -6,12 +6,18 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from flows.comparison_tables import VERDICTS
 from flows.result import FlowResult
 from flows.summary import print_addresses
 from retrieval_core.artifacts import ArtifactDirectory
-from retrieval_core.visualize.scoreboard import headline_metrics, metric_title
-from retrieval_core.visualize.study import NUMBERS
+from retrieval_core.visualize.scoreboard import metric_title
+from retrieval_core.visualize.study import NUMBERS, study_metrics
+
+# how a change is shown
+VERDICTS = {
+    "clear gain": ("green", ""),
+    "clear loss": ("red", ""),
+    "within chance": ("dim", "~ "),
+}
 
 
 def print_study(console: Console, result: FlowResult) -> bool:
@@ -34,47 +40,53 @@ def print_study(console: Console, result: FlowResult) -> bool:
 
 def scores_table(study: dict[str, Any]) -> Table:
     """Scores in percent with their intervals, and below them the change against the first row."""
-    metrics = headline_metrics({name for line in study["lines"] for name in line["cells"]})
+    metrics = study_metrics({name for line in study["lines"] for name in line["cells"]})
     table = Table(
         box=box.SIMPLE_HEAVY,
         title=f"scores, %, with {100 * study['confidence']:g} % intervals",
-        caption=f"* best of the column; +, - against {study['baseline']}",
+        caption=f"* best; third lines: against {study['baseline']}, ~ within chance",
+        padding=(0, 1, 0, 0),
     )
-    table.add_column("row")
-    table.add_column("descriptor")
+    table.add_column("row", no_wrap=True)
     for name in metrics:
         table.add_column(metric_title(name), justify="right")
     for line in study["lines"]:
-        cells = (_cell(line["cells"].get(name)) for name in metrics)
-        table.add_row(line["row"], line["descriptor"], *cells)
+        table.add_row(_name(line), *(_cell(line["cells"].get(name)) for name in metrics))
     return table
 
 
 def rows_table(study: dict[str, Any]) -> Table:
-    """What each row cost, and what is behind it."""
+    """What each row cost, and the keys of what is behind it."""
     table = Table(box=box.SIMPLE_HEAVY, title="rows")
-    for name in ("row", "descriptor"):
-        table.add_column(name)
-    for name in ("dimensions", "training, s"):
-        table.add_column(name, justify="right")
-    for name in ("network", "scores"):
-        table.add_column(name, no_wrap=True)
+    table.add_column("row", no_wrap=True)
+    table.add_column("dimensions", justify="right")
+    table.add_column("training, s", justify="right")
+    table.add_column("network", no_wrap=True)
+    table.add_column("scores", no_wrap=True)
     for line in study["lines"]:
+        numbers = (str(line["dimensions"] or ""), f"{line['training_seconds']:.1f}")
         keys = (line["keys"][name] for name in ("network", "scores"))
-        seconds = f"{line['training_seconds']:.1f}"
-        table.add_row(
-            line["row"], line["descriptor"], str(line["dimensions"] or ""), seconds, *keys
-        )
+        table.add_row(_name(line), *numbers, *keys)
     return table
+
+
+def _name(line: dict[str, Any]) -> str:
+    return f"{line['row']}\n[dim]{line['descriptor']}[/]"
 
 
 def _cell(cell: dict[str, Any] | None) -> str:
     if cell is None:
         return ""
-    lines = [f"{100 * cell['value']:.1f}{' *' if cell['best'] else ''}"]
+    lines = [f"[bold]{_percent(cell['value'])} *[/]" if cell["best"] else _percent(cell["value"])]
     if cell["interval"]:
-        low, high = cell["interval"]
-        lines.append(f"[dim]{100 * low:.1f} - {100 * high:.1f}[/]")
+        # so that six scores have room beside each other
+        ends = "-".join(map(_percent, cell["interval"])).replace("100.0", "100")
+        lines.append(f"[dim]{ends}[/]")
     if cell["verdict"]:
-        lines.append(f"{100 * cell['difference']['mean']:+.1f} {VERDICTS[cell['verdict']]}")
+        style, sign = VERDICTS[cell["verdict"]]
+        lines.append(f"[{style}]{sign}{100 * cell['difference']['mean']:+.1f}[/]")
     return "\n".join(lines)
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f}"

@@ -44,7 +44,11 @@ class Study(Config):
 
 
 STAGES: dict[str, Changes] = {
-    "untrained": {"model.weights": "none", "training.epochs": 0},
+    "untrained": {
+        "model.weights": "none",
+        "model.pooled.learned_whitening": "none",  # it comes with weights
+        "training.epochs": 0,
+    },
     "pretrained": {"training.epochs": 0},
     "fine-tuned": {},
 }

@@ -1,5 +1,6 @@
 """A study's table as an HTML page, as charts, and as JSON."""
 
+from collections.abc import Collection
 from functools import partial
 
 from retrieval_core.artifacts import ArtifactDirectory
@@ -26,7 +27,7 @@ def build_study(table: StudyTable, directory: ArtifactDirectory) -> list[str]:
         Names of the files, the page first.
     """
     album = Album(directory)
-    metrics = study_metrics(table)
+    metrics = study_metrics({metric for line in table.lines for metric in line.cells})
     page = render(
         PAGE,
         table=table,
@@ -41,9 +42,9 @@ def build_study(table: StudyTable, directory: ArtifactDirectory) -> list[str]:
     return [PAGE, NUMBERS, *album.names]
 
 
-def study_metrics(table: StudyTable) -> list[str]:
-    """The columns of its table."""
-    return headline_metrics({metric for line in table.lines for metric in line.cells})
+def study_metrics(known: Collection[str]) -> list[str]:
+    """The columns of a study's table."""
+    return [name for name in headline_metrics(known) if name != "map_over_labels"]
 
 
 def _chart(table: StudyTable, metric: str, album: Album) -> Picture:
