@@ -1,6 +1,6 @@
 """Experiments to be compared in one table: what they start from, and what each row changes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -102,26 +102,23 @@ def built_in_study(
 
 
 def _study(name: str, folder: Path, study: StudyConfig, overrides: Sequence[str]) -> Study:
-    refined = [parse_override(override) for override in overrides]
+    given = [parse_override(override) for override in overrides]
     rows = {}
     for row, changes in study.rows.items():
         named = nested("name", f"{name}-{row}")
-        base = changes.get(EXTENDS, study.base)
+        own = [nested(key, value) for key, value in changes.items() if key != EXTENDS]
         try:
-            rows[row] = _experiment(folder, base, [*refined, named, *_trees(changes)])
+            base = _base(changes.get(EXTENDS, study.base))
+            rows[row] = refine_file(folder / base, [*given, named, *own])
         except ConfigError as error:
             raise ConfigError(f"row {row!r}: {error}") from None
     return check_tree(Study, {"name": name, "rows": rows})
 
 
-def _experiment(folder: Path, base: Any, refinements: Sequence[Changes]) -> PipelineConfig:
-    if not isinstance(base, str):
-        raise ConfigError(
-            f"expected the YAML file of an experiment, as the study's base or the row's "
-            f"{EXTENDS}, found {base!r}"
-        )
-    return refine_file(folder / base, refinements)
-
-
-def _trees(changes: Mapping[str, Any]) -> list[Changes]:
-    return [nested(key, value) for key, value in changes.items() if key != EXTENDS]
+def _base(base: Any) -> str:
+    if isinstance(base, str):
+        return base
+    raise ConfigError(
+        "expected the YAML file of an experiment, as the study's base or the row's "
+        f"{EXTENDS}, found {base!r}"
+    )

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from driving import CONFIG
+from driving import CONFIG, PATIENCE
 from mlflow import MlflowClient
 from PIL import Image
 
@@ -33,8 +33,8 @@ def photos(tmp_path_factory):
 def stages(make_workdir, photos):
     """A work directory with the three stages of an experiment, and what was printed."""
     workdir = make_workdir("study")
-    output = workdir.start("study", "stages", str(LABELLED), f"dataset.folder.path={photos}").wait()
-    return workdir, output
+    driver = workdir.start("study", "stages", str(LABELLED), f"dataset.folder.path={photos}")
+    return workdir, driver.wait(patience=len(ROWS) * PATIENCE)
 
 
 @pytest.fixture(scope="module")

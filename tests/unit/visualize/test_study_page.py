@@ -48,7 +48,7 @@ def test_scores_changes_settings_and_failures_are_there(html, table):
     assert "no &lt;images&gt;" in html
     assert "<code>training.epochs</code>" in html
     assert "12.3" in html
-    assert "<b>100.0</b>" in html
+    assert '<b title="best">100.0</b>' in html
     gain = table.lines[1].cells["map"].difference.mean
     assert f">+{100 * gain:.1f}</span>" in html
 
