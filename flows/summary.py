@@ -12,11 +12,12 @@ from retrieval_core.data.benchmarks.state import benchmark_state
 from retrieval_core.data.benchmarks.verify import Verification
 from retrieval_core.errors import LISTED_EXCLUSIONS
 from retrieval_core.search.images import Answer
+from retrieval_core.visualize.scoreboard import headline_metrics
 from tasks.description import REUSED
 from tasks.lineage import training_of
 
-HEADLINE = ("map_easy", "map_medium", "map_hard", "map", "map_over_labels")
-RECALL = "recall@"
+# roles whose artifact is a page
+PAGES = ("report", "study")
 
 
 def print_summary(console: Console, result: FlowResult) -> None:
@@ -30,15 +31,7 @@ def print_summary(console: Console, result: FlowResult) -> None:
 def scores_table(scores: list[ArtifactRef]) -> Table:
     """Scores in percent, one row per network and descriptor."""
     manifests = [load_manifest(ref.uri) for ref in scores]
-    known = {name for manifest in manifests for name in manifest.metrics}
-    names = [name for name in HEADLINE if name in known]
-    names += sorted(name for name in known if name.startswith("map@") or name == "nmi")
-    recalls = [name for name in known if name.startswith(RECALL)]
-    recalls.sort(key=lambda name: int(name.removeprefix(RECALL)))
-    if "map_medium" in names:
-        names = [name for name in names if name not in ("map", "map_over_labels")]
-        recalls = recalls[:1]
-    names += recalls
+    names = headline_metrics({name for manifest in manifests for name in manifest.metrics})
     table = Table(box=box.SIMPLE_HEAVY, title="scores, %")
     table.add_column("network")
     table.add_column("descriptor")
@@ -143,4 +136,4 @@ def print_verification(console: Console, name: str, found: Verification) -> None
 
 
 def _address(role: str, ref: ArtifactRef) -> str:
-    return f"{ref.uri}/report.html" if role == "report" else ref.uri
+    return f"{ref.uri}/{role}.html" if role in PAGES else ref.uri

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from retrieval_core.config import DatasetConfig, PipelineConfig
+from retrieval_core.config import DatasetConfig, PipelineConfig, RuntimeConfig
 from retrieval_core.data.identity import dataset_identity
 from tasks.environment import prepare_environment
 from tasks.progress import StageProgress
@@ -13,6 +13,7 @@ from tasks.progress import StageProgress
 # torch, Ray and MLflow are imported where a flow runs: who only registers it need not wait for them
 if TYPE_CHECKING:
     from flows.steps import Steps
+    from tasks.context import RunContext
 
 
 @contextmanager
@@ -31,26 +32,39 @@ def tracked_steps(
     """
     from flows.steps import Steps
     from tasks.cluster import disconnect
-    from tasks.context import RunContext
-    from tasks.tracking import start_run
 
     root = prepare_environment(workdir or os.environ.get("RETRIEVAL_WORKDIR", "workdir"))
     if with_network:
         _check_network(config)
     _check_datasets(config, str(root))
-    run = start_run(str(root), config.runtime.experiment, config.name)
-    run.log_config(config)
+    with tracked_context(config.name, config.runtime, str(root)) as context:
+        context.run.log_config(config)
+        try:
+            yield Steps(context, config)
+        finally:
+            disconnect()
+
+
+@contextmanager
+def tracked_context(
+    name: str, runtime: RuntimeConfig, workdir: str | None
+) -> Iterator["RunContext"]:
+    """An MLflow run that ends FINISHED, FAILED or KILLED (arguments as `tracked_steps`)."""
+    from tasks.context import RunContext
+    from tasks.tracking import start_run
+
+    root = prepare_environment(workdir or os.environ.get("RETRIEVAL_WORKDIR", "workdir"))
+    run = start_run(str(root), runtime.experiment, name)
     run.log_environment()
     status = "FAILED"
     try:
-        yield Steps(RunContext(str(root), run, config.runtime), config)
+        yield RunContext(str(root), run, runtime)
         status = "FINISHED"
     except KeyboardInterrupt:
         status = "KILLED"
         raise
     finally:
         run.finish(status)
-        disconnect()
 
 
 def _check_network(config: PipelineConfig) -> None:

@@ -6,14 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from retrieval_core.artifacts import ArtifactDirectory, ArtifactRef, Manifest, load_manifest
+from retrieval_core.artifacts import ArtifactDirectory, ArtifactRef, Manifest
 from retrieval_core.evaluation.report import Scores
 from retrieval_core.evaluation.review import Review, ReviewedRun, ScoredDescriptor, review_runs
 from retrieval_core.search.ranking import Ranking
 from retrieval_core.visualize.comparison import build_comparison
 from tasks.finding import FoundRun, find_run
-from tasks.lineage import lineage, training_of
-from tasks.rankings import dataset_digest, scored_catalogue
+from tasks.lineage import lineage
+from tasks.rankings import dataset_digest, final_scores, scored_catalogue
 
 CONFIDENCE = 0.95
 # of a directory, well below what file systems allow
@@ -41,7 +41,7 @@ def compare_runs(
         RankingError: the runs are not comparable.
     """
     found = [find_run(reference, workdir) for reference in references]
-    finals = [_finals(run.scores) for run in found]
+    finals = [final_scores(run.scores) for run in found]
     runs = [_reviewed(run, final) for run, final in zip(_distinct(found), finals, strict=True)]
     evaluation = found[0].settings.get("evaluation", {})
     review = review_runs(runs, confidence=evaluation.get("confidence", CONFIDENCE))
@@ -53,13 +53,6 @@ def compare_runs(
     names = build_comparison(review, catalogue, directory, queries=queries)
     _log(found, title, directory, names)
     return review, directory.uri
-
-
-def _finals(scores: Sequence[ArtifactRef]) -> dict[str, ArtifactRef]:
-    """Per descriptor the scores of the trained network, of the initial one if nothing was."""
-    ordered = sorted(scores, key=lambda ref: training_of(ref) == "trained")
-    last = {load_manifest(ref.uri).config["descriptor"]: ref for ref in ordered}
-    return dict(sorted(last.items()))
 
 
 def _reviewed(run: FoundRun, finals: dict[str, ArtifactRef]) -> ReviewedRun:

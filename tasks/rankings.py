@@ -19,6 +19,13 @@ def scored_rankings(scores: Sequence[ArtifactRef]) -> list[ScoredRanking]:
     return [_scored(ref, phase) for ref, phase in zip(scores, phases, strict=True)]
 
 
+def final_scores(scores: Sequence[ArtifactRef]) -> dict[str, ArtifactRef]:
+    """Per descriptor the scores of the trained network, of the initial one if nothing was."""
+    ordered = sorted(scores, key=lambda ref: training_of(ref) == "trained")
+    last = {load_manifest(ref.uri).config["descriptor"]: ref for ref in ordered}
+    return dict(sorted(last.items()))
+
+
 def scored_catalogue(scores: ArtifactRef) -> Catalogue:
     """The dataset that was ranked, with its distractors."""
     return searched_catalogue(Catalogue.load(_datasets(scores)[0].uri), scores)

@@ -12,6 +12,7 @@ from flows.cli.datasets import datasets_app
 from flows.cli.experiments import distractors, evaluate, run
 from flows.cli.search import search
 from flows.cli.show import show_app
+from flows.cli.study import study_app
 from flows.cli.up import up
 
 app = typer.Typer(
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 for command in (run, evaluate, distractors, search, compare, up):
     app.command()(command)
+app.add_typer(study_app, name="study")
 app.add_typer(datasets_app, name="datasets")
 app.add_typer(checkpoints_app, name="checkpoints")
 app.add_typer(show_app, name="show")

@@ -31,6 +31,7 @@ from retrieval_core.config.postprocessing import (
 from retrieval_core.config.protocol import ProtocolConfig
 from retrieval_core.config.runtime import RayConfig, RuntimeConfig
 from retrieval_core.config.sampling import AugmentationConfig, SamplingConfig
+from retrieval_core.config.study import Study, built_in_study, load_study
 from retrieval_core.config.training import (
     LossConfig,
     MiningConfig,
@@ -70,11 +71,14 @@ __all__ = [
     "RerankingConfig",
     "RuntimeConfig",
     "SamplingConfig",
+    "Study",
     "TrainingConfig",
     "VectorConfig",
     "WhiteningConfig",
+    "built_in_study",
     "dump_config",
     "load_config",
+    "load_study",
     "parse_config",
     "refine_config",
 ]

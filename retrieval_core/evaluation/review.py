@@ -103,12 +103,13 @@ def review_runs(runs: Sequence[ReviewedRun], *, confidence: float = 0.95, seed: 
         for number, other in enumerate(others, 1)
         if name in other.descriptors
     ]
-    return Review(list(runs), pairings, setting_differences(runs), confidence)
+    differences = setting_differences([run.settings for run in runs])
+    return Review(list(runs), pairings, differences, confidence)
 
 
-def setting_differences(runs: Sequence[ReviewedRun]) -> dict[str, list[Any]]:
+def setting_differences(runs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """Per dotted name, the values of settings of which runs know more than one."""
-    flat = [dict(_flatten(run.settings)) for run in runs]
+    flat = [dict(_flatten(settings)) for settings in runs]
     names = dict.fromkeys(name for settings in flat for name in settings)
     differing = {}
     for name in names:

@@ -1,6 +1,6 @@
 """Scores as rows of tables and points of charts."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from retrieval_core.evaluation.bootstrap import Difference
@@ -10,6 +10,9 @@ from retrieval_core.evaluation.revisited import SETUPS
 from retrieval_core.visualize.average_precision import main_setup, paired_difference
 from retrieval_core.visualize.curves import ScorePoint
 from retrieval_core.visualize.inputs import Comparison, ScoredRanking
+
+HEADLINE = ("map_easy", "map_medium", "map_hard", "map", "map_over_labels")
+RECALL = "recall@"
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,18 @@ def all_scores(runs: Sequence[ScoredRanking]) -> list[tuple[str, list[float | No
         names.pop("map", None)
     ordered = sorted(names, key=_difficulty)
     return [(metric_title(n), [run.scores.metrics.get(n) for run in runs]) for n in ordered]
+
+
+def headline_metrics(known: Collection[str]) -> list[str]:
+    """The metrics that a small table has room for, in its order."""
+    names = [name for name in HEADLINE if name in known]
+    names += sorted(name for name in known if name.startswith("map@") or name == "nmi")
+    recalls = [name for name in known if name.startswith(RECALL)]
+    recalls.sort(key=lambda name: int(name.removeprefix(RECALL)))
+    if "map_medium" in names:
+        names = [name for name in names if name not in ("map", "map_over_labels")]
+        recalls = recalls[:1]
+    return names + recalls
 
 
 def metric_title(name: str) -> str:

@@ -27,9 +27,9 @@ class Driver:
     process: subprocess.Popen[bytes]
     log: Path
 
-    def wait(self, status: int = 0) -> str:
-        """Everything it printed; it must have ended with the status."""
-        self.process.wait(timeout=PATIENCE)
+    def wait(self, status: int = 0, patience: float = PATIENCE) -> str:
+        """Everything it printed; it must have ended with the status, within so many seconds."""
+        self.process.wait(timeout=patience)
         output = self.log.read_text()
         assert self.process.returncode == status, output
         return output

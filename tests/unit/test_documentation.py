@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from retrieval_core.config import load_config
+from retrieval_core.config import built_in_study, load_config, load_study
 from retrieval_core.data.prepare import KINDS
 from retrieval_core.losses import LABELLED_LOSSES, TUPLE_LOSSES
 from retrieval_core.models.factory import NETWORKS
@@ -72,6 +72,23 @@ def _code(page):
 @pytest.mark.parametrize("path", sorted((PROJECT / "configs").glob("*.yaml")), ids=lambda p: p.stem)
 def test_every_experiment_is_a_valid_configuration_named_like_its_file(path):
     assert load_config(path).name == path.stem
+
+
+@pytest.mark.parametrize(
+    "path", sorted((PROJECT / "configs" / "studies").glob("*.yaml")), ids=lambda p: p.stem
+)
+def test_every_study_is_valid(path):
+    assert load_study(path).name == path.stem
+
+
+@pytest.mark.parametrize("path", sorted((PROJECT / "configs").glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_experiment_has_its_stages(path):
+    assert built_in_study("stages", path).name == f"{path.stem}-stages"
+
+
+@pytest.mark.parametrize("path", sorted((PROJECT / "configs").glob("cgd_*")), ids=lambda p: p.stem)
+def test_every_cgd_experiment_has_its_combinations(path):
+    assert built_in_study("cgd", path).name == f"{path.stem}-cgd"
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from support.mirror import Mirror
 from typer.testing import CliRunner
 
 from flows.cli import app
-from retrieval_core.config import PipelineConfig, load_config
+from retrieval_core.config import PipelineConfig, load_config, load_study
 from retrieval_core.data.benchmarks import sources
 from retrieval_core.models.zoo import checkpoints
 
@@ -73,6 +73,8 @@ def check(words: list[str]) -> None:
         params = command.make_context(name, rest, parent=context).params
         if isinstance(params.get("config"), Path):
             load_config(params["config"], params.get("overrides") or [])
+        if isinstance(params.get("study"), Path):
+            load_study(params["study"], params["overrides"] or [])
     except Exception as error:
         raise AssertionError(f"{shlex.join(words)}: {error}") from error
 
@@ -109,6 +111,8 @@ def test_shell_blocks_are_parsed_by_the_shell() -> None:
         ("retrieval run configs/how_lite0_demo.yaml --wurkdir w", "No such option: --wurkdir"),
         ("retrieval run configs/how_lite0_demo.yaml features.scale=[1]", "did you mean 'scales'"),
         ("retrieval run configs/how_lite0_demo.yaml training.epochs=-1", "not -1"),
+        ("retrieval study stages configs/how_lite0_demo.yaml training.epoch=1", "did you mean"),
+        ("retrieval study configs/studies/cars196-half_losses.yaml seed=-1", "row 'batch-hard'"),
         ("retrieval datasets verifi roxford5k", "No such command 'verifi'"),
         ("A=1 ray start --heat", "No such option.*--heat"),
     ],
@@ -136,6 +140,9 @@ def test_settings_of_pages_are_accepted(
     keys = yaml.safe_load(text).keys()
     if keys <= PipelineConfig.model_fields.keys():
         load_config(path)
+    elif "rows" in keys:
+        (tmp_path / "configs").symlink_to(PROJECT / "configs")
+        load_study(path)
     elif "mirrors" in keys:
         sources.load_benchmarks(path)
     else:

@@ -96,6 +96,8 @@ BAD = {
     "missing path": ("dataset: {kind: folder}", "needs folder.path or folder.table"),
     "not yaml": ("a: [", "is not YAML"),
     "not a mapping": ("- 1", "expected keys and values, found list"),
+    "a key twice": ("seed: 1\nseed: 2", "the key 'seed' is there twice"),
+    "a key twice in a section": ("model:\n  dim: 1\n  dim: 2", "the key 'dim' is there twice"),
     "circle": ("extends: bad.yaml", "extends goes in a circle"),
     "missing parent": ("extends: nowhere.yaml", "cannot read the configuration"),
     "bad name": ("name: 'a b'", "name: String should match pattern"),

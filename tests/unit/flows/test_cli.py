@@ -15,6 +15,10 @@ runner = CliRunner()
         ["distractors"],
         ["search"],
         ["compare"],
+        ["study"],
+        ["study", "stages"],
+        ["study", "cgd"],
+        ["study", "run"],
         ["up"],
         ["datasets"],
         ["datasets", "prepare"],
@@ -23,7 +27,7 @@ runner = CliRunner()
 def test_help_teaches(command):
     result = runner.invoke(app, [*command, "--help"])
     assert result.exit_code == 0
-    if command and command != ["datasets"]:
+    if command not in ([], ["datasets"], ["study"]):
         assert "Example: retrieval" in " ".join(result.output.split())
 
 
@@ -54,6 +58,22 @@ def test_one_run_is_nothing_to_compare(tmp_path):
     assert result.exit_code == 2
     assert "at least two runs" in result.output
     assert not (tmp_path / "w").exists()
+
+
+@pytest.mark.parametrize("words", [["study"], ["study", "run"]])
+def test_a_bad_row_is_one_message_before_any_work(words, tmp_path):
+    study = tmp_path / "mine.yaml"
+    study.write_text("rows: {a: {extends: mine.yaml, seed: -1}}")
+    result = runner.invoke(app, [*words, str(study), "--workdir", str(tmp_path / "w")])
+    assert result.exit_code == 2
+    assert "row 'a'" in result.output
+    assert not (tmp_path / "w").exists()
+
+
+def test_a_study_that_is_neither_built_in_nor_a_file_is_a_usage_error():
+    result = runner.invoke(app, ["study", "stagse", "configs/how_lite0_demo.yaml"])
+    assert result.exit_code == 2
+    assert "No such command 'stagse'" in result.output
 
 
 def test_a_schedule_that_is_none_is_refused_before_anything_starts(tmp_path):

@@ -1,0 +1,124 @@
+"""Experiments to be compared in one table: what they start from, and what each row changes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from retrieval_core.config.base import Config
+from retrieval_core.config.loading import (
+    check_tree,
+    load_config,
+    nested,
+    parse_override,
+    read_yaml,
+    refine_file,
+)
+from retrieval_core.config.pipeline import PipelineConfig
+from retrieval_core.errors import ConfigError
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
+Changes = dict[str, Any]
+EXTENDS = "extends"
+
+
+class StudyConfig(Config):
+    """A study as its YAML file has it."""
+
+    base: str | None = Field(
+        None, description="YAML file of the experiment that rows change, relative to the study"
+    )
+    rows: dict[Name, Changes] = Field(
+        min_length=1,
+        description="per row the settings that it changes, as key.path: value; its `extends` names "
+        "another experiment than the base",
+    )
+
+
+class Study(Config):
+    """Experiments to be compared; the first row is what the others are measured against."""
+
+    name: Name = Field(description="of the study; its rows are experiments called NAME-ROW")
+    rows: dict[Name, PipelineConfig] = Field(description="the experiments")
+
+
+STAGES: dict[str, Changes] = {
+    "untrained": {
+        "model.weights": "none",
+        "model.pooled.learned_whitening": "none",  # it comes with weights
+        "training.epochs": 0,
+    },
+    "pretrained": {"training.epochs": 0},
+    "fine-tuned": {},
+}
+"""What the starting weights give, and what the training adds."""
+
+# The paper's twelve: every set of branches, with each of them once as the first, which classifies.
+# Another order of the rest is the same network with its dimensions in another order.
+COMBINATIONS = ("S", "M", "G", "SM", "MS", "SG", "GS", "MG", "GM", "SMG", "MSG", "GSM")
+
+CGD: dict[str, Changes] = {
+    combination: {"model.method": "cgd", "model.cgd.combination": combination}
+    for combination in COMBINATIONS
+}
+"""The combinations of global descriptors that CGD's authors compare (arXiv 1903.10663)."""
+
+BUILT_IN = {"stages": STAGES, "cgd": CGD}
+
+
+def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
+    """Read a study, named like its file.
+
+    Args:
+        path: YAML file.
+        overrides: `key.path=value` strings that every row starts from; its own changes come later.
+
+    Raises:
+        ConfigError: the file, a row's experiment, or a key or value is unacceptable; the message
+            names the row and the key.
+    """
+    path = Path(path).resolve()
+    study = check_tree(StudyConfig, read_yaml(path))
+    return _study(path.stem, path.parent, study, overrides)
+
+
+def built_in_study(
+    kind: Literal["stages", "cgd"], config: str | Path, overrides: Sequence[str] = ()
+) -> Study:
+    """The rows `STAGES` or `CGD` of any experiment.
+
+    Args:
+        kind: which rows.
+        config: YAML file of the experiment.
+        overrides: as in `load_study`.
+
+    Raises:
+        ConfigError: as `load_study`.
+    """
+    path = Path(config).resolve()
+    name = f"{load_config(path, overrides).name}-{kind}"
+    return _study(name, path.parent, StudyConfig(base=path.name, rows=BUILT_IN[kind]), overrides)
+
+
+def _study(name: str, folder: Path, study: StudyConfig, overrides: Sequence[str]) -> Study:
+    given = [parse_override(override) for override in overrides]
+    rows = {}
+    for row, changes in study.rows.items():
+        named = nested("name", f"{name}-{row}")
+        own = [nested(key, value) for key, value in changes.items() if key != EXTENDS]
+        try:
+            base = _base(changes.get(EXTENDS, study.base))
+            rows[row] = refine_file(folder / base, [*given, named, *own])
+        except ConfigError as error:
+            raise ConfigError(f"row {row!r}: {error}") from None
+    return check_tree(Study, {"name": name, "rows": rows})
+
+
+def _base(base: Any) -> str:
+    if isinstance(base, str):
+        return base
+    raise ConfigError(
+        "expected the YAML file of an experiment, as the study's base or the row's "
+        f"{EXTENDS}, found {base!r}"
+    )
