@@ -89,9 +89,9 @@ class PipelineConfig(Config):
         size, augmentation = self.model.input.size, self.training.augmentation
         if self.training.sampling.kind == "tuples":
             return self
-        if augmentation.crop and size not in (None, augmentation.side):
+        if augmentation.crop and size is not None and augmentation.side > size:
             raise ValueError(
-                f"training.augmentation.side {augmentation.side} is not the {size} pixels of "
+                f"training.augmentation.side {augmentation.side} is more than the {size} pixels of "
                 "model.input.size, the square that images become afterwards"
             )
         if size is None and not augmentation.crop:

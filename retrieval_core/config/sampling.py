@@ -50,7 +50,13 @@ class AugmentationConfig(Config):
         description="a random part of the image, resized to a square; off: the whole image, as "
         "model.input has it",
     )
-    side: int = Field(224, ge=32, le=2048, description="of a crop's square, pixels")
+    side: int = Field(
+        224,
+        ge=32,
+        le=2048,
+        description="of a crop's square, pixels; less than model.input.size where the network "
+        "takes any size: a crop shows things larger than the whole image does (arXiv 1906.06423)",
+    )
     scale: Range = Field((0.2, 1.0), description="share of the image's area that a crop keeps")
     ratio: Range = Field((0.75, 1.3333), description="width by height of a crop, before resizing")
     brightness: float = Field(0.0, ge=0, le=1, description="strength of the random change; 0: none")

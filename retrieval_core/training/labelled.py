@@ -1,6 +1,7 @@
 """Learning from labelled batches."""
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from retrieval_core.data.augmentation import Augmentation
 from retrieval_core.data.catalogue import Catalogue
 from retrieval_core.data.sampling import class_numbers
 from retrieval_core.errors import ConfigError
+from retrieval_core.models.backbones import fixed_side
 from retrieval_core.models.base import RetrievalModel
 from retrieval_core.training.batches import Batch, draw_batches, load_batches, mine_neighbours
 from retrieval_core.training.collapse import EpochStatistics
@@ -38,8 +40,9 @@ class LabelledCourse:
         seed: of every random choice.
 
     Raises:
-        ConfigError: the loss needs another network, more layers are frozen than there are, or
-            nothing brings the images of a batch to one size.
+        ConfigError: the loss needs another network, more layers are frozen than there are,
+            nothing brings the images of a batch to one size, or the network takes none of the size
+            of the crops.
     """
 
     def __init__(
@@ -49,6 +52,12 @@ class LabelledCourse:
             raise ConfigError(
                 "training.augmentation.crop is off, and the network takes images of any size: "
                 "model.input.size has to say what square the images of a batch become"
+            )
+        side, only = config.augmentation.side, fixed_side(model.features)
+        if config.augmentation.crop and only not in (None, side):
+            raise ConfigError(
+                f"training.augmentation.side {side}: {model.config.backbone} takes images of "
+                f"{only} pixels alone"
             )
         self._rows = [row for row in catalogue.split("train") if row.label]
         self._labels = class_numbers(self._rows)
@@ -90,13 +99,24 @@ class LabelledCourse:
         start_learning(self._model, config.batch_norm)
         self.loss.train()
         frozen = config.batch_norm == "frozen"
-        with folded_batch_norm(self._model) if frozen else nullcontext():
+        with self._crops_as_they_are(), folded_batch_norm(self._model) if frozen else nullcontext():
             for batch in batches:
                 outcome = self._outcome(batch)
                 stepper.backward(outcome.loss)
                 statistics.add(outcome)
                 stepper.step()
         return statistics
+
+    @contextmanager
+    def _crops_as_they_are(self) -> Iterator[None]:
+        """The network takes crops of the augmentation's size, whatever images become elsewhere."""
+        before = self._model.input_size
+        if self._config.augmentation.crop:
+            self._model.input_size = self._config.augmentation.side
+        try:
+            yield
+        finally:
+            self._model.input_size = before
 
     def _outcome(self, batch: Batch) -> Outcome:
         labels = batch.labels.to(self._model.device)

@@ -83,10 +83,10 @@ BAD = {
         "training: {refit_whitening: true}\nmodel: {method: embedding}",
         "a network of method 'embedding' has no whitening",
     ),
-    "crops of another size than the network's": (
+    "crops larger than the network's squares": (
         "training: {sampling: {kind: classes}, loss: {kind: batch_hard_triplet}, "
-        "augmentation: {side: 224}}\nmodel: {method: embedding, input: {size: 256}}",
-        "training.augmentation.side 224 is not the 256 pixels of model.input.size",
+        "augmentation: {side: 256}}\nmodel: {method: embedding, input: {size: 224}}",
+        "training.augmentation.side 256 is more than the 224 pixels of model.input.size",
     ),
     "batches of images of any size": (
         "training: {sampling: {kind: classes}, loss: {kind: batch_hard_triplet}, "

@@ -15,9 +15,10 @@ from torch.nn import functional as F
 from training_subject import LABELLED, TinyNetwork, as_catalogue
 
 from retrieval_core.artifacts import ArtifactDirectory
-from retrieval_core.config import AugmentationConfig, TrainingConfig
+from retrieval_core.config import AugmentationConfig, ModelConfig, TrainingConfig
 from retrieval_core.data.catalogue import ImageRow
 from retrieval_core.errors import ConfigError, DatasetError, TooManyExclusionsError
+from retrieval_core.models import build_model
 from retrieval_core.training import CollapseWarning, train
 from retrieval_core.training.batches import confused_classes, draw_batches, mine_neighbours
 from retrieval_core.training.labelled import LabelledCourse
@@ -296,6 +297,23 @@ def test_whole_images_need_a_network_of_one_size(rows, tmp_path):
     model.input_size = 48
     report, *_ = run(rows, tmp_path / "squares", config, model=model)
     assert report.history[1].images == 24
+
+
+def test_crops_may_be_smaller_than_the_squares_that_are_searched(rows, tmp_path):
+    model, sides = TinyNetwork(), []
+    model.input_size = 48
+    model.features[0].register_forward_hook(
+        lambda convolution, inputs, _: sides.append((model.training, *inputs[0].shape[2:]))
+    )
+    run(rows, tmp_path, settings(epochs=1), model=model)
+    assert set(sides) == {(True, 32, 32), (False, 48, 48)}
+    assert model.input_size == 48
+
+
+def test_crops_of_a_size_that_the_network_does_not_take_are_refused(rows):
+    config = ModelConfig(method="embedding", backbone="test_vit", dim=8, input={"size": 96})
+    with pytest.raises(ConfigError, match="side 32: test_vit takes images of 96"):
+        LabelledCourse(build_model(config), as_catalogue(rows), LABELLED, SEED)
 
 
 def test_a_view_is_the_same_whichever_thread_makes_it(rows, tmp_path, monkeypatch):
