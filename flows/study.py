@@ -6,7 +6,7 @@ from prefect import flow
 
 from flows.pipeline import pipeline
 from flows.result import FlowResult
-from flows.surroundings import tracked_context
+from flows.surroundings import chosen_workdir, tracked_context
 from retrieval_core.config import PipelineConfig, Study
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def study(study: Study, workdir: str | None = None) -> FlowResult:
     """Run the whole pipeline for every row; one that fails does not stop the others."""
     first = next(iter(study.rows.values()))
-    with tracked_context(study.name, first.runtime, workdir) as context:
+    with tracked_context(study.name, first.runtime, chosen_workdir(workdir)) as context:
         from tasks.study import tabulate
 
         rows = {name: _finish(config, context.workdir) for name, config in study.rows.items()}

@@ -16,6 +16,16 @@ if TYPE_CHECKING:
     from tasks.context import RunContext
 
 
+def chosen_workdir(workdir: str | None) -> str:
+    """The absolute work directory, ready: this one, `$RETRIEVAL_WORKDIR` or `./workdir`.
+
+    Raises:
+        StorageError: nothing can be written there.
+    """
+    chosen = workdir or os.environ.get("RETRIEVAL_WORKDIR", "workdir")
+    return str(prepare_environment(chosen))
+
+
 @contextmanager
 def tracked_steps(
     config: PipelineConfig, workdir: str | None, *, with_network: bool = True
@@ -24,7 +34,7 @@ def tracked_steps(
 
     Args:
         config: of the experiment; logged in full.
-        workdir: default `$RETRIEVAL_WORKDIR`, else `./workdir`.
+        workdir: as `chosen_workdir` has it.
         with_network: whether the steps need the network, whose weights are then checked.
 
     Raises:
@@ -33,11 +43,11 @@ def tracked_steps(
     from flows.steps import Steps
     from tasks.cluster import disconnect
 
-    root = prepare_environment(workdir or os.environ.get("RETRIEVAL_WORKDIR", "workdir"))
+    root = chosen_workdir(workdir)
     if with_network:
         _check_network(config)
-    _check_datasets(config, str(root))
-    with tracked_context(config.name, config.runtime, str(root)) as context:
+    _check_datasets(config, root)
+    with tracked_context(config.name, config.runtime, root) as context:
         context.run.log_config(config)
         try:
             yield Steps(context, config)
@@ -46,19 +56,22 @@ def tracked_steps(
 
 
 @contextmanager
-def tracked_context(
-    name: str, runtime: RuntimeConfig, workdir: str | None
-) -> Iterator["RunContext"]:
-    """An MLflow run that ends FINISHED, FAILED or KILLED (arguments as `tracked_steps`)."""
+def tracked_context(name: str, runtime: RuntimeConfig, workdir: str) -> Iterator["RunContext"]:
+    """An MLflow run that ends FINISHED, FAILED or KILLED.
+
+    Args:
+        name: of the run.
+        runtime: of the flow.
+        workdir: from `chosen_workdir`.
+    """
     from tasks.context import RunContext
     from tasks.tracking import start_run
 
-    root = prepare_environment(workdir or os.environ.get("RETRIEVAL_WORKDIR", "workdir"))
-    run = start_run(str(root), runtime.experiment, name)
+    run = start_run(workdir, runtime.experiment, name)
     run.log_environment()
     status = "FAILED"
     try:
-        yield RunContext(str(root), run, runtime)
+        yield RunContext(workdir, run, runtime)
         status = "FINISHED"
     except KeyboardInterrupt:
         status = "KILLED"

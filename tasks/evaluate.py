@@ -78,9 +78,16 @@ def evaluate(
     def build(run: StageRun) -> Outcome:
         catalogue = Catalogue.load(load_manifest(features.uri).input("dataset").uri)
         length = ranking_length(catalogue, config, _images(index, distractors))
-        processing = _processing(postprocessing, neighbours)
-        indexes = _indexes(catalogue, index, distractors)
-        search = Search(*indexes, features.uri, asmk, vector, length, processing)
+        indexes, offsets = _indexes(catalogue, index, distractors)
+        search = Search(
+            indexes=indexes,
+            offsets=offsets,
+            features=features.uri,
+            asmk=asmk,
+            vector=vector,
+            top_k=length,
+            processing=_processing(postprocessing, neighbours),
+        )
         ranking = _rank(context, run, search, [row.image_id for row in catalogue.queries()])
         scores = evaluate_ranking(ranking, catalogue, config, seed=seed)
         if config.nmi and descriptor != "asmk":

@@ -1,16 +1,18 @@
 """What a loss on labelled batches offers."""
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 
 
-class LabelledLoss(nn.Module):
-    """The mean of what the anchors of a labelled batch cost.
+class LabelledLoss(nn.Module, ABC):
+    """A loss of embeddings and the classes of their images.
 
-    A loss says what each anchor costs in `costs`, or replaces both other methods. Its parameters,
-    if any, are trained with the network, and its state belongs to a checkpoint.
+    Its parameters, if any, are trained with the network, and its state belongs to a checkpoint.
     """
 
+    @abstractmethod
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """The loss, averaged over anchors; 0, with a gradient of 0, where there is none.
 
@@ -24,6 +26,17 @@ class LabelledLoss(nn.Module):
         Raises:
             LossInputError: not a batch that the loss can take.
         """
+
+    @abstractmethod
+    def active(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """Which anchors cost something: (m,) bool (arguments as `forward`)."""
+
+
+class AnchorLoss(LabelledLoss):
+    """The mean of what the anchors of a batch cost."""
+
+    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """The mean of `costs`, or 0 (as `LabelledLoss.forward`)."""
         costs = self.costs(embeddings, labels)
         return costs.sum() / max(1, len(costs))
 
@@ -32,6 +45,6 @@ class LabelledLoss(nn.Module):
         """Which anchors cost something: (m,) bool (arguments as `forward`)."""
         return self.costs(embeddings, labels) > 0
 
+    @abstractmethod
     def costs(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """What each of the m anchors costs: (m,), >= 0 (arguments as `forward`)."""
-        raise NotImplementedError

@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor
 
-from retrieval_core.losses.base import LabelledLoss
+from retrieval_core.losses.base import AnchorLoss
 from retrieval_core.losses.pairs import compare_anchors, triplet_costs
 
 
-class BatchHardTripletLoss(LabelledLoss):
+class BatchHardTripletLoss(AnchorLoss):
     """Wants an anchor's nearest negative farther than its farthest positive.
 
     The mean over anchors of max(0, margin + max_p d(a, p) - min_n d(a, n)), with the Euclidean

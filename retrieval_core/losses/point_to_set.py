@@ -5,13 +5,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from retrieval_core.losses.base import LabelledLoss
+from retrieval_core.losses.base import AnchorLoss
 from retrieval_core.losses.pairs import compare_anchors, triplet_costs
 
 Weighting = Literal["exponential", "polynomial"]
 
 
-class HardAwarePointToSetLoss(LabelledLoss):
+class HardAwarePointToSetLoss(AnchorLoss):
     """Wants the set of an anchor's negatives farther than the set of its positives.
 
     The distance to a set S is the weighted mean sum_j w_j d_j / sum_j w_j of the Euclidean

@@ -4,11 +4,11 @@ import torch
 from torch import Tensor, nn
 
 from retrieval_core.errors import LossInputError
-from retrieval_core.losses.base import LabelledLoss
+from retrieval_core.losses.base import AnchorLoss
 from retrieval_core.losses.pairs import at_least_single, check_batch
 
 
-class TripletMarginLoss(LabelledLoss):
+class TripletMarginLoss(AnchorLoss):
     """Wants the negative of a triplet farther from the anchor than the positive, by a margin.
 
     The mean over triplets of max(0, d(a, p) - d(a, n) + margin), with the Euclidean distance d.

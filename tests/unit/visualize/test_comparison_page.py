@@ -1,8 +1,8 @@
 import json
-import re
 
 import pytest
 from PIL import Image
+from support.page import Page
 
 from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.evaluation.review import ReviewedRun, ScoredDescriptor, review_runs
@@ -45,11 +45,7 @@ def html(directory):
 
 
 def test_the_page_needs_no_other_file(html):
-    links = re.findall(r'(?:src|srcset|href)="([^"]*)"', html)
-    assert links
-    assert all(link.startswith(("data:image/", "#")) for link in links)
-    anchors = set(re.findall(r'id="([^"]*)"', html))
-    assert {link[1:] for link in links if link.startswith("#")} <= anchors
+    Page(html).assert_complete()
     assert "prefers-color-scheme: dark" in html
 
 

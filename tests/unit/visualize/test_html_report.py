@@ -1,7 +1,7 @@
 import re
-from html.parser import HTMLParser
 
 import pytest
+from support.page import Page
 
 from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.evaluation import Scores
@@ -10,34 +10,6 @@ from retrieval_core.visualize.facts import dataset_facts, in_words, stage_bars
 from retrieval_core.visualize.inputs import comparisons
 from retrieval_core.visualize.label_table import label_table
 from retrieval_core.visualize.scoreboard import metric_title
-
-VOID = {"meta", "img", "source", "br", "hr", "link", "input"}
-
-
-class Page(HTMLParser):
-    """Checks that tags are nested and collects what the tests ask for."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.tags, self.links, self.text = [], [], [], ""
-        self.feed(text)
-        assert self.open == [], "every element is closed"
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        self.links += [v for k, v in attrs if k in ("src", "srcset", "href", "action")]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if not self.open or self.open[-1] not in ("style", "title"):
-            self.text += data
-
-    def with_tag(self, name):
-        return [attributes for tag, attributes in self.tags if tag == name]
 
 
 @pytest.fixture
@@ -80,10 +52,7 @@ def page(html):
 
 
 def test_the_page_needs_no_other_file(page):
-    assert all(link.startswith(("data:image/", "#")) for link in page.links)
-    assert page.with_tag("script") == page.with_tag("link") == []
-    anchors = {attributes.get("id") for _, attributes in page.tags}
-    assert {link[1:] for link in page.links if link.startswith("#")} <= anchors
+    page.assert_complete()
 
 
 def test_pictures_have_words_and_sizes(page):

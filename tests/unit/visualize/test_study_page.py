@@ -1,7 +1,7 @@
 import json
-import re
 
 import pytest
+from support.page import Page
 
 from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.evaluation.study import ScoredRow, StudyTable, score_lines
@@ -36,11 +36,7 @@ def html(directory):
 
 
 def test_the_page_needs_no_other_file(html):
-    links = re.findall(r'(?:src|srcset|href)="([^"]*)"', html)
-    assert links
-    assert all(link.startswith(("data:image/", "#")) for link in links)
-    anchors = set(re.findall(r'id="([^"]*)"', html))
-    assert {link[1:] for link in links if link.startswith("#")} <= anchors
+    Page(html).assert_complete()
 
 
 def test_scores_changes_settings_and_failures_are_there(html, table):
