@@ -9,12 +9,12 @@ import numpy.typing as npt
 from retrieval_core.index.allocation import new_array
 from retrieval_core.index.inputs import Float32, Int64
 from retrieval_core.index.kernels import BITS, sum_directions, sum_signs
-from retrieval_core.index.threads import side_by_side
+from retrieval_core.index.threads import cores, side_by_side
 
 Codes = npt.NDArray[Any]
 
-# descriptors that are aggregated at a time
-BLOCK = 32_768
+# Descriptors that are aggregated at a time; fewer than the least are not worth another thread.
+LARGEST_BLOCK, LEAST_BLOCK = 32_768, 2_048
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,8 @@ def _changes(values: Int64) -> npt.NDArray[np.bool_]:
 
 
 def _whole_images(by_image: Int64, image_index: Int64) -> list[Int64]:
-    """Rows of some images each, at least `BLOCK` but for the last."""
+    """Rows of some images each: as many as cores share evenly, within the sizes of a block."""
+    block = min(LARGEST_BLOCK, max(LEAST_BLOCK, -(-len(by_image) // cores())))
     ends = np.flatnonzero(_changes(image_index[by_image]))
-    places = np.searchsorted(ends, np.arange(BLOCK, len(by_image), BLOCK))
+    places = np.searchsorted(ends, np.arange(block, len(by_image), block))
     return np.split(by_image, np.unique(ends[places[places < len(ends)]]))
