@@ -26,6 +26,13 @@ class Batch:
     image_index: npt.NDArray[np.int64]
     words: npt.NDArray[np.int64]
 
+    def of_image(self, position: int) -> "Batch":
+        """The image at a position of `image_index`, alone."""
+        rows = self.image_index == position
+        nothing = np.zeros(int(rows.sum()), np.int64)
+        image = self.images[position : position + 1]
+        return Batch(image, self.descriptors[rows], nothing, self.words[rows])
+
 
 class KnownWords(Codebook):
     """A codebook that is told what to answer."""

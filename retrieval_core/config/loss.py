@@ -27,7 +27,9 @@ class LibraryLossConfig(Config):
         {}, description="of the loss; the numbers of classes and dimensions are filled in"
     )
     miner: str | None = Field(None, description="class in its module miners; null compares all")
-    miner_arguments: dict[str, Argument] = Field({}, description="of the miner")
+    miner_arguments: dict[str, Argument] = Field(
+        {}, description="arguments of the miner, by their names in the library"
+    )
     memory: int = Field(
         0,
         ge=0,

@@ -59,10 +59,21 @@ class AugmentationConfig(Config):
     )
     scale: Range = Field((0.2, 1.0), description="share of the image's area that a crop keeps")
     ratio: Range = Field((0.75, 1.3333), description="width by height of a crop, before resizing")
-    brightness: float = Field(0.0, ge=0, le=1, description="strength of the random change; 0: none")
-    contrast: float = Field(0.0, ge=0, le=1, description="likewise")
-    saturation: float = Field(0.0, ge=0, le=1, description="likewise")
-    hue: float = Field(0.0, ge=0, le=0.5, description="likewise, share of the colour circle")
+    brightness: float = Field(
+        0.0, ge=0, le=1, description="random change of brightness, up to this share; 0: none"
+    )
+    contrast: float = Field(
+        0.0, ge=0, le=1, description="random change of contrast, up to this share; 0: none"
+    )
+    saturation: float = Field(
+        0.0, ge=0, le=1, description="random change of saturation, up to this share; 0: none"
+    )
+    hue: float = Field(
+        0.0,
+        ge=0,
+        le=0.5,
+        description="random turn of the hues, up to this share of the colour circle; 0: none",
+    )
 
     @model_validator(mode="after")
     def _ranges_ascend(self) -> Self:

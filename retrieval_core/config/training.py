@@ -108,7 +108,9 @@ class OptimizerConfig(Config):
 class TrainingConfig(Config):
     """Epochs of tuples or batches; `epochs: 0` keeps the initial network."""
 
-    epochs: int = Field(20, ge=0, le=10_000, description="0: no training")
+    epochs: int = Field(
+        20, ge=0, le=10_000, description="passes over the training images; 0: no training"
+    )
     queries: int = Field(2_000, ge=1, description="tuples per epoch")
     batch: int = Field(5, ge=1, le=1024, description="tuples, or triplets, per optimizer step")
     image_size: int = Field(1024, ge=32, le=4096, description="longest side, pixels")

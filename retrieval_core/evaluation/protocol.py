@@ -13,6 +13,8 @@ from retrieval_core.data.overlap import Overlap
 LISTED = 20
 RELEASED_FIRE = {"fire", "fire.pth"}
 """Checkpoint and file that the published code of the super-feature loss has trained."""
+BEFORE_TRAINING = {"none", "efficientnet-lite0", "hub", "fire_imagenet"}
+"""Weights that no retrieval loss has seen."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ def protocol_remarks(
         *_crops(catalogue),
         *(_shared_labels(overlap) if overlap else []),
         *(_shared_images(overlap) if overlap else []),
+        *_unknown_training(config, overlap),
         *_exclusions(catalogue, excluded),
         *_ratio_test(config),
         *_truncation(config, ranked, len(catalogue.database()) + distractors),
@@ -114,6 +117,17 @@ def _shared_images(overlap: Overlap) -> list[Remark]:
     return [Remark("warning", "Test images are also training images", text)]
 
 
+def _unknown_training(config: PipelineConfig, overlap: Overlap | None) -> list[Remark]:
+    trained_here = config.training.epochs or (overlap and overlap.train_images)
+    if trained_here or config.model.weights in BEFORE_TRAINING:
+        return []
+    text = (
+        "The network is used as it came, and no training dataset is named: whether test landmarks "
+        "are among the images that it learned from was not looked for."
+    )
+    return [Remark("note", "The network's training images are not known", text)]
+
+
 def _exclusions(catalogue: Catalogue, excluded: Sequence[Mapping[str, Any]]) -> list[Remark]:
     if not excluded:
         return []
@@ -133,14 +147,23 @@ def _exclusions(catalogue: Catalogue, excluded: Sequence[Mapping[str, Any]]) -> 
 
 
 def _ratio_test(config: PipelineConfig) -> list[Remark]:
-    remarks = []
-    if config.model.method == "fire" and PurePosixPath(config.model.weights).name in RELEASED_FIRE:
+    loss, weights, remarks = config.training.loss, config.model.weights, []
+    if config.model.method == "fire" and PurePosixPath(weights).name in RELEASED_FIRE:
         text = (
             "The starting weights were trained with the published code of FIRe, whose ratio test "
             "divides by the index of the second nearest super-feature, not by its distance."
         )
         remarks.append(Remark("note", "Weights from the released ratio test", text))
-    loss = config.training.loss
+    elif (
+        config.model.method == "fire"
+        and not config.training.epochs
+        and weights not in BEFORE_TRAINING
+    ):
+        text = (
+            f"Weights: {weights}. Which of its two forms trained them, that of the paper or that "
+            "of the published code, is not recorded with them."
+        )
+        remarks.append(Remark("note", "The ratio test of the weights is not known", text))
     if config.training.epochs and loss.kind == "super_feature":
         meaning = {
             "paper": "The smallest distance is divided by the second smallest, as in the paper. "

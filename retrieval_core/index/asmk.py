@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from retrieval_core.index.inputs import (
     check_image_index,
     check_top_k,
     check_vectors,
+    check_words,
     refuse,
 )
 from retrieval_core.index.ranking import Queries, Selectivity, rank
@@ -35,6 +37,9 @@ FAN_IN = 8
 
 class AsmkIndex:
     """Images by their local descriptors; made by `create` or `open`.
+
+    Threads may change and search it at the same time: changes wait for each other, and a search
+    sees the images that were there when it began.
 
     Attributes:
         codebook: visual words.
@@ -54,6 +59,7 @@ class AsmkIndex:
         self.binary = binary
         self._snapshot = snapshot
         self._version = version
+        self._changing = RLock()
         self._searcher: TorchSearcher | None = None
 
     @staticmethod
@@ -130,11 +136,13 @@ class AsmkIndex:
         ids = check_image_ids(image_ids)
         vectors = check_vectors(descriptors, self.codebook.dim)
         index = check_image_index(image_index, len(vectors), len(ids))
-        snapshot = self._snapshot
-        refuse(ids[snapshot.holds(ids)], "already in the index")
-        residuals = self._residuals(vectors, index, 1)
-        segment = build_segment(ids, residuals, self.codebook.size, binary=self.binary)
-        self._snapshot = _small_merged(snapshot.with_segments([segment], [np.ones(len(ids), bool)]))
+        with self._changing:
+            snapshot = self._snapshot
+            refuse(ids[snapshot.holds(ids)], "already in the index")
+            residuals = self._residuals(vectors, index, 1)
+            segment = build_segment(ids, residuals, self.codebook.size, binary=self.binary)
+            grown = snapshot.with_segments([segment], [np.ones(len(ids), bool)])
+            self._snapshot = _small_merged(grown)
 
     def remove(self, image_ids: npt.ArrayLike) -> None:
         """Remove images; nothing is removed where an error is raised.
@@ -145,8 +153,9 @@ class AsmkIndex:
             IndexInputError: an id twice or not in the index.
         """
         ids = check_image_ids(image_ids)
-        refuse(ids[~self._snapshot.holds(ids)], "not in the index")
-        self._snapshot = self._snapshot.without(ids)
+        with self._changing:
+            refuse(ids[~self._snapshot.holds(ids)], "not in the index")
+            self._snapshot = self._snapshot.without(ids)
 
     def compact(self, folder: str | Path | None = None) -> None:
         """Free what removed images held and merge all posting lists; changes no result.
@@ -155,11 +164,12 @@ class AsmkIndex:
             folder: on the disk, for an index that is larger than the memory: its posting lists
                 are put together there, and nothing stays behind. Default: in memory.
         """
-        snapshot = self._snapshot
-        if len(snapshot.segments) > 1 or not snapshot.alive[0].all():
-            self._snapshot = snapshot.merged(
-                len(snapshot.segments), Path(folder) if folder else None
-            )
+        with self._changing:
+            snapshot = self._snapshot
+            if len(snapshot.segments) > 1 or not snapshot.alive[0].all():
+                self._snapshot = snapshot.merged(
+                    len(snapshot.segments), Path(folder) if folder else None
+                )
 
     def search(
         self,
@@ -222,6 +232,8 @@ class AsmkIndex:
         Raises:
             IndexInputError: unusable descriptors or settings.
         """
+        if queries is not None and queries < 0:
+            raise IndexInputError(f"queries: expected 0 or more, found {queries}")
         vectors = check_vectors(descriptors, self.codebook.dim)
         index = check_image_index(image_index, len(vectors), queries)
         if multiple_assignment < 1:
@@ -253,9 +265,10 @@ class AsmkIndex:
             **words.search_settings,
         }
         shared = {CENTROIDS: words.centroids} if with_codebook else {}
-        self._snapshot, self._version = write_snapshot(
-            ArtifactDirectory(uri), settings, shared, self._snapshot, self._version
-        )
+        with self._changing:
+            self._snapshot, self._version = write_snapshot(
+                ArtifactDirectory(uri), settings, shared, self._snapshot, self._version
+            )
 
     @staticmethod
     def open(uri: str | Path, codebook: Codebook | None = None) -> "AsmkIndex":
@@ -298,6 +311,7 @@ class AsmkIndex:
 
     def _residuals(self, vectors: Float32, index: Int64, assignments: int) -> Residuals:
         words = self.codebook.assign(vectors, min(assignments, self.codebook.size))
+        check_words(words, self.codebook.size)
         return Residuals.of(self.codebook.centroids, vectors, index, words)
 
 

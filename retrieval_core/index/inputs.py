@@ -77,6 +77,25 @@ def check_image_index(image_index: npt.ArrayLike, rows: int, images: int | None)
     return index
 
 
+def check_words(words: Int64, size: int) -> None:
+    """Refuse what is no visual word, as of descriptors whose distances are beyond float32.
+
+    Args:
+        words: (n, k) int64, of each descriptor.
+        size: of the codebook.
+
+    Raises:
+        IndexInputError: a word outside 0 .. size - 1; names the descriptor's row.
+    """
+    outside = ((words < 0) | (words >= size)).any(axis=1)
+    if outside.any():
+        row = int(np.argmax(outside))
+        raise IndexInputError(
+            f"descriptors: row {row} has the visual words {words[row].tolist()}, expected 0 to "
+            f"{size - 1}"
+        )
+
+
 def check_top_k(top_k: int | None, images: int) -> int:
     """Length of a ranking over a database of this many images.
 

@@ -6,12 +6,14 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from retrieval_core.index.instructions import narrow_like
+from retrieval_core.index.instructions import fetch, narrow_like
 
 Array = npt.NDArray[Any]
 Triple = tuple[Array, Array, Array]
 
 BITS = 64
+# Centroids lie all over the memory: those of so many groups ahead are asked for. In bytes:
+GROUPS_AHEAD, CACHE_LINE, NUMBER = 8, 64, 4
 
 
 @numba.njit(cache=True, nogil=True)
@@ -39,7 +41,9 @@ def sum_signs(
     # zero beyond the dimensions: their bits stay unset
     sums = np.zeros((signs.shape[1], BITS), np.float32)
     flat = sums.reshape(-1)[:dim]
+    first = centroids.ctypes.data
     for group in range(len(words)):
+        _fetch_centroid(first, descriptors.shape[1], words, group + GROUPS_AHEAD)
         flat[:] = 0
         _add_residuals(flat, descriptors, centroids[words[group]], rows, starts, group)
         for part in range(signs.shape[1]):
@@ -71,7 +75,9 @@ def sum_directions(
         directions: (p, d) float32, or uint16 for the bits of float16, written.
     """
     own = np.empty(descriptors.shape[1], np.float32)
+    first = centroids.ctypes.data
     for group in range(len(words)):
+        _fetch_centroid(first, descriptors.shape[1], words, group + GROUPS_AHEAD)
         own[:] = 0
         _add_residuals(own, descriptors, centroids[words[group]], rows, starts, group)
         squared = np.float32(0)
@@ -82,6 +88,15 @@ def sum_directions(
         direction = directions[places[group]]
         for j in range(len(own)):
             direction[j] = narrow_like(own[j] / norm, direction[j])
+
+
+@numba.njit(cache=True, nogil=True)
+def _fetch_centroid(first: int, dim: int, words: Array, group: int) -> None:
+    """Ask for the centroid of a group, if there is one; `first` is the address of all."""
+    if group < len(words):
+        row = first + words[group] * dim * NUMBER
+        for place in range(row, row + dim * NUMBER, CACHE_LINE):
+            fetch(place)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -30,7 +30,7 @@ class Selectivity:
         threshold: -1 to 1; a similarity below it counts nothing.
 
     Raises:
-        IndexInputError: alpha is not above 0.
+        IndexInputError: alpha is not above 0, or the threshold not from -1 to 1.
     """
 
     alpha: float
@@ -39,6 +39,8 @@ class Selectivity:
     def __post_init__(self) -> None:
         if not self.alpha > 0:
             raise IndexInputError(f"alpha: expected > 0, found {self.alpha}")
+        if not -1 <= self.threshold <= 1:
+            raise IndexInputError(f"threshold: expected -1 to 1, found {self.threshold}")
 
     def by_distance(self, dim: int) -> Float32:
         """(dim + 1,) float32 contribution of binary codes by their Hamming distance."""

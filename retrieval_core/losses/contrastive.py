@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from retrieval_core.losses.pairs import at_least_single
 from retrieval_core.losses.roles import NEGATIVE, POSITIVE, QUERY, tuple_numbers
 
 # Keeps the distance of equal vectors, and so its gradient, off zero (as in the papers' code).
@@ -39,7 +40,7 @@ class ContrastiveLoss(nn.Module):
             roles: (n,) integers, -1 query, 1 positive, 0 negative, tuples one after another.
 
         Returns:
-            () of the embeddings' type.
+            () of the embeddings' type, float32 for half precision.
 
         Raises:
             LossInputError: the roles do not form tuples.
@@ -57,7 +58,7 @@ class ContrastiveLoss(nn.Module):
 
 
 def _distances_to_query(embeddings: Tensor, roles: Tensor) -> Tensor:
-    numbers = tuple_numbers(roles, len(embeddings))
+    numbers, embeddings = tuple_numbers(roles, len(embeddings)), at_least_single(embeddings)
     others = roles != QUERY
     queries = embeddings[~others][numbers[others]]
     distances: Tensor = torch.linalg.vector_norm(queries - embeddings[others] + EPSILON, dim=1)

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from retrieval_core.losses.pairs import at_least_single
 from retrieval_core.losses.roles import NEGATIVE, POSITIVE, QUERY, tuple_numbers
 
 
@@ -35,7 +36,7 @@ class TupleTripletLoss(nn.Module):
             roles: (n,) integers, -1 query, 1 positive, 0 negative, tuples one after another.
 
         Returns:
-            () of the embeddings' type.
+            () of the embeddings' type, float32 for half precision.
 
         Raises:
             LossInputError: the roles do not form tuples.
@@ -48,7 +49,7 @@ class TupleTripletLoss(nn.Module):
         return self._costs(embeddings, roles) > 0
 
     def _costs(self, embeddings: Tensor, roles: Tensor) -> Tensor:
-        numbers = tuple_numbers(roles, len(embeddings))
+        numbers, embeddings = tuple_numbers(roles, len(embeddings)), at_least_single(embeddings)
         queries, positives = embeddings[roles == QUERY], embeddings[roles == POSITIVE]
         negatives = roles == NEGATIVE
         near = (queries - positives).square().sum(dim=1)[numbers[negatives]]

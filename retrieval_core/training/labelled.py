@@ -43,6 +43,7 @@ class LabelledCourse:
         ConfigError: the loss needs another network, more layers are frozen than there are,
             nothing brings the images of a batch to one size, or the network takes none of the size
             of the crops.
+        DatasetError: there are too few classes or images for a batch.
     """
 
     def __init__(
@@ -61,6 +62,8 @@ class LabelledCourse:
             )
         self._rows = [row for row in catalogue.split("train") if row.label]
         self._labels = class_numbers(self._rows)
+        # images that make no batch are told of before any work
+        draw_batches(self._labels, config, np.random.default_rng(seed))
         classes = len(set(self._labels.tolist()))
         self.loss = BatchLoss(model, config.loss, classes, seed=seed).to(model.device)
         self._model = model

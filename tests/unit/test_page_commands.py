@@ -112,7 +112,7 @@ def test_shell_blocks_are_parsed_by_the_shell() -> None:
         ("retrieval run configs/how_lite0_demo.yaml features.scale=[1]", "did you mean 'scales'"),
         ("retrieval run configs/how_lite0_demo.yaml training.epochs=-1", "not -1"),
         ("retrieval study stages configs/how_lite0_demo.yaml training.epoch=1", "did you mean"),
-        ("retrieval study configs/studies/cars196-half_losses.yaml seed=-1", "row 'batch-hard'"),
+        ("retrieval study configs/studies/cars196-half_losses.yaml seed=-1", "row 'pretrained'"),
         ("retrieval datasets verifi roxford5k", "No such command 'verifi'"),
         ("A=1 ray start --heat", "No such option.*--heat"),
     ],

@@ -94,6 +94,18 @@ def test_published_fire_weights_come_from_the_released_ratio_test(weights, said)
     assert ("Weights from the released ratio test" in remarks(tree)) == said
 
 
+@pytest.mark.parametrize(("weights", "said"), [("/data/mine.pth", True), ("none", False)])
+def test_what_nobody_knows_of_a_network_is_said(weights, said):
+    tree = {"model": {**FIRE, "weights": weights}, "training": {"epochs": 0}}
+    unknown = {
+        "The ratio test of the weights is not known",
+        "The network's training images are not known",
+    }
+    for overlap in (None, Overlap([], [])):
+        assert (unknown <= remarks(tree, overlap=overlap).keys()) == said
+    assert "The network's training images are not known" not in remarks(tree)
+
+
 @pytest.mark.parametrize(("top_k", "distractors", "said"), [(3, 0, 0), (2, 0, 1), (3, 100, 1)])
 def test_truncated_rankings_are_named(top_k, distractors, said):
     found = remarks({"evaluation": {"top_k": top_k}}, distractors=distractors)

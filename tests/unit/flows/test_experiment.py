@@ -86,6 +86,7 @@ def test_every_setting_is_in_the_form_with_its_meaning():
     fields = dict(_fields(form_schema()))
     for path, field in fields.items():
         assert len(field.get("description", "")) > 5, path
+        assert "likewise" not in field["description"], f"{path}: the form shows it alone"
         assert field.get("title"), path
     assert fields["model", "lit", "templates"]["maximum"] == 4096
     assert fields["model", "method"]["enum"] == ["how", "fire", "gem", "cgd", "embedding"]

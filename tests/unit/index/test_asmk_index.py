@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -191,12 +192,64 @@ def test_removing_an_absent_image_changes_nothing():
         ({"top_k": 0}, "top_k"),
         ({"multiple_assignment": 0}, "multiple_assignment"),
         ({"alpha": 0}, "alpha"),
+        ({"threshold": 1.5}, "threshold"),
+        ({"threshold": np.nan}, "threshold"),
+        ({"queries": -1}, "queries: expected 0 or more"),
         ({"queries": 4}, "row 24 holds 4, expected 0 to 3"),
     ],
 )
 def test_search_refuses_impossible_settings(options, message):
     with pytest.raises(IndexInputError, match=message):
         built({1: [0]}).search(QUERIES, QUERY_INDEX, **options)
+
+
+@pytest.mark.parametrize(
+    ("descriptors", "message"),
+    [
+        (np.full((30, 10), np.nan, np.float32), "row 0 holds nan"),
+        (QUERIES[:, :9], r"expected float32 of shape \(n, 10\)"),
+        (QUERIES.astype(np.float64), "found float64"),
+    ],
+)
+def test_search_refuses_unusable_queries(descriptors, message):
+    with pytest.raises(IndexInputError, match=message):
+        built({1: [0]}).search(descriptors, QUERY_INDEX)
+
+
+@pytest.mark.parametrize("word", [-1, len(CODEBOOK.centroids)])
+def test_what_is_no_visual_word_is_refused(monkeypatch, word):
+    index = built({1: [0]})
+    words = np.array([[3], [word]])
+    monkeypatch.setattr(Codebook, "assign", lambda *_: words)
+    with pytest.raises(IndexInputError, match=rf"row 1 has the visual words \[{word}\]"):
+        index.add([2], POOL[:2], [0, 0])
+    assert list(index.image_ids) == [1]
+
+
+def test_threads_change_and_search_one_index():
+    index, errors = built({0: [1, 2]}, use_idf=True), []
+
+    def change(first):
+        for image in range(first, first + 40):
+            index.add([image], POOL[image % 4 :], np.zeros(len(POOL) - image % 4, int))
+            if image % 5 == 0:
+                index.remove([image])
+            if image % 7 == 0:
+                index.compact()
+
+    def search():
+        for _ in range(40):
+            ids, scores = index.search(QUERIES, QUERY_INDEX)
+            if ids.shape != scores.shape or len(np.unique(ids[0])) < ids.shape[1]:
+                errors.append(ids)
+
+    with ThreadPoolExecutor(4) as pool:
+        running = [pool.submit(change, 1000 * n) for n in (1, 2, 3)] + [pool.submit(search)]
+        for each in running:
+            each.result()
+    expected = [1000 * n + i for n in (1, 2, 3) for i in range(40) if (1000 * n + i) % 5]
+    assert list(index.image_ids) == [0, *expected]
+    assert not errors
 
 
 def test_a_saved_index_is_plain_files_mapped_into_memory(tmp_path):

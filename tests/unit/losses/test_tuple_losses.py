@@ -42,6 +42,7 @@ def slow_triplet(embeddings, roles, margin):
     return total
 
 
+DTYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16]
 CASES = [(ContrastiveLoss, slow_contrastive, 0.8), (TupleTripletLoss, slow_triplet, 0.5)]
 
 
@@ -52,10 +53,13 @@ def embeddings():
     return torch.nn.functional.normalize(vectors, dim=1)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("loss", "slow", "margin"), CASES)
-def test_equals_the_sum_written_out(embeddings, loss, slow, margin):
-    actual = loss(margin)(embeddings, torch.tensor(ROLES))
-    assert float(actual) == pytest.approx(slow(embeddings, ROLES, margin), rel=1e-5)
+def test_equals_the_sum_written_out(embeddings, loss, slow, margin, dtype):
+    rounded = embeddings.to(dtype)
+    actual = loss(margin)(rounded, torch.tensor(ROLES))
+    assert actual.dtype == (dtype if dtype.itemsize > 2 else torch.float32)
+    assert float(actual) == pytest.approx(slow(rounded.double(), ROLES, margin), rel=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -76,10 +80,11 @@ def test_gradient_is_that_of_finite_differences(embeddings, loss, slow, margin):
     assert torch.autograd.gradcheck(lambda x: loss(margin)(x, roles), (inputs,))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("loss", [ContrastiveLoss(), TupleTripletLoss()])
 @pytest.mark.parametrize("roles", [ROLES, [-1, 1], [-1, 1, -1, 1]])
-def test_identical_embeddings_give_finite_gradients(loss, roles):
-    vectors = torch.full((len(roles), 4), 0.5, requires_grad=True)
+def test_identical_embeddings_give_finite_gradients(loss, roles, dtype):
+    vectors = torch.full((len(roles), 4), 0.5, dtype=dtype, requires_grad=True)
     value = loss(vectors, torch.tensor(roles))
     value.backward()
     assert torch.isfinite(value)

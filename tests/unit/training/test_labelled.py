@@ -236,7 +236,8 @@ def test_a_class_of_one_image_is_a_negative_only(rows, tmp_path):
     assert np.isfinite(report.history[1].loss)
 
 
-def test_too_few_classes_are_told(rows, tmp_path):
+def test_too_few_classes_are_told_before_any_work(rows, tmp_path, monkeypatch):
+    monkeypatch.setattr("retrieval_core.training.loop.validate", None)
     with pytest.raises(DatasetError, match=r"sampling.classes: a batch of 7 .* show 6"):
         run(rows, tmp_path / "a", settings(sampling={"classes": 7}))
     alone = [row for row in rows if row.path.endswith("-0.png")]
