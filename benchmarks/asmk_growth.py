@@ -210,7 +210,8 @@ def _rows(results: list[dict[str, Any]]) -> Iterator[list[str]]:
         yield [
             f"{images:,}",
             f"{r['build_seconds']:.2f}",
-            f"{1e6 * r['build_seconds'] / images:.0f}",
+            f"{r['merge_seconds']:.2f}",
+            f"{1e6 * (r['build_seconds'] + r['merge_seconds']) / images:.0f}",
             f"{r['bytes'] / images:,.0f}",
             f"{r['bytes'] / r['postings']:.2f}",
             f"{1e3 * r['open_seconds']:.0f}",
@@ -225,8 +226,8 @@ def _rows(results: list[dict[str, Any]]) -> Iterator[list[str]]:
 def _print(results: list[dict[str, Any]]) -> None:
     table = Table(title=f"Growth; memory read at {results[-1]['bandwidth'] / 1e9:.1f} GB/s")
     for column in (
-        "images", "build s", "us/image", "bytes/image", "/posting", "open ms", "query ms",
-        "of 20", "MB read", "plain read ms", "at bandwidth ms",
+        "images", "build s", "merge s", "us/image", "bytes/image", "/posting", "open ms",
+        "query ms", "of 20", "MB read", "plain read ms", "at bandwidth ms",
     ):  # fmt: skip
         table.add_column(column, justify="right")
     for row in _rows(results):

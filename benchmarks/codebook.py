@@ -1,7 +1,8 @@
 """Codebook training and assignment, approximate beside exact, in one run.
 
 The exact side is faiss: k-means as the reference implementations run it, and its search among all
-words. The descriptors are those of an extraction by the pipeline.
+words. The descriptors are those of an extraction by the pipeline; errors are judged on some that
+were not clustered.
 
     python benchmarks/codebook.py workdir/artifacts/feats-... --descriptors 1000000
 """
@@ -39,13 +40,18 @@ def main() -> None:
     options = parser.parse_args()
     descriptors = FeatureStore(options.features).sample_local(options.descriptors, seed=0)
     rng = np.random.default_rng(0)
-    clustered = descriptors[rng.permutation(len(descriptors))[: options.clustered]]
-    training, codebook = _train(clustered, options)
-    assignment = _assign(codebook, descriptors, options.repeats)
+    clustered, held_out = np.split(rng.permutation(len(descriptors)), [options.clustered])
+    judged = descriptors[held_out[:JUDGED]]
+    training, codebook = _train(descriptors[clustered], judged, options)
+    assignment = _assign(codebook, descriptors, held_out, options.repeats)
     result = {
         "words": options.words,
         "iterations": options.iterations,
-        "training": {"descriptors": len(clustered), **training},
+        "training": {
+            "descriptors": len(clustered),
+            "judged": min(JUDGED, len(held_out)),
+            **training,
+        },
         "assignment": {"descriptors": len(descriptors), **assignment},
     }
     options.output.parent.mkdir(exist_ok=True)
@@ -53,7 +59,9 @@ def main() -> None:
     _print(result)
 
 
-def _train(vectors: np.ndarray, options: argparse.Namespace) -> tuple[dict[str, Any], Codebook]:
+def _train(
+    vectors: np.ndarray, judged: np.ndarray, options: argparse.Namespace
+) -> tuple[dict[str, Any], Codebook]:
     def train(exact: bool) -> Codebook:
         return Codebook.train(
             vectors, options.words, seed=0, iterations=options.iterations, exact=exact
@@ -61,7 +69,6 @@ def _train(vectors: np.ndarray, options: argparse.Namespace) -> tuple[dict[str, 
 
     seconds, codebook = _timed(lambda: train(False))
     exact_seconds, exact = _timed(lambda: train(True))
-    judged = vectors[:JUDGED]
     error, exact_error = (
         replace(book, exact=True).quality(judged).error for book in (codebook, exact)
     )
@@ -76,7 +83,9 @@ def _train(vectors: np.ndarray, options: argparse.Namespace) -> tuple[dict[str, 
     return result, codebook
 
 
-def _assign(codebook: Codebook, vectors: np.ndarray, repeats: int) -> dict[str, Any]:
+def _assign(
+    codebook: Codebook, vectors: np.ndarray, held_out: np.ndarray, repeats: int
+) -> dict[str, Any]:
     codebook.assign(vectors[:1_000])
     runs = [_timed(lambda: codebook.assign(vectors)) for _ in range(repeats)]
     seconds = sorted(run[0] for run in runs)[repeats // 2]
@@ -86,6 +95,7 @@ def _assign(codebook: Codebook, vectors: np.ndarray, repeats: int) -> dict[str, 
         "seconds": seconds,
         "ratio": exact_seconds / seconds,
         "agreement": float((runs[0][1] == found[1]).mean()),
+        "agreement_held_out": float((runs[0][1] == found[1])[held_out].mean()),
     }
 
 
@@ -104,7 +114,7 @@ def _print(result: dict[str, Any]) -> None:
         if name == "training":
             quality = f"error {part['error'] / part['exact_error'] - 1:+.2%}"
         else:
-            quality = f"agreement {part['agreement']:.2%}"
+            quality = f"{part['agreement']:.2%} agree, {part['agreement_held_out']:.2%} held out"
         table.add_row(
             name,
             f"{part['descriptors']:,}",

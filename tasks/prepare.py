@@ -1,12 +1,17 @@
 """Stage: images and ground truth become a catalogue."""
 
+import logging
+import warnings
 from contextvars import copy_context
 
 from prefect import task
 from prefect.client.schemas.objects import State
+from prefect.logging import get_run_logger
 
 from retrieval_core.artifacts import ArtifactRef
 from retrieval_core.config import DatasetConfig
+from retrieval_core.data.benchmarks.sources import load_benchmarks
+from retrieval_core.data.benchmarks.state import benchmark_state
 from retrieval_core.data.identity import dataset_identity
 from retrieval_core.data.prepare import Need, fetch_dataset, prepare_dataset
 from tasks.context import RunContext
@@ -27,6 +32,7 @@ def prepare(
         config: which dataset.
         needs: splits that may not be empty; ("database",) of distractors.
     """
+    _tell_licence(config, get_run_logger())
     # first, since the key covers what was downloaded
     _fetch(config)
     stage = Stage(
@@ -49,6 +55,22 @@ def prepare(
         )
 
     return run_stage(context, stage, build)
+
+
+def _tell_licence(
+    config: DatasetConfig, logger: logging.Logger | logging.LoggerAdapter[logging.Logger]
+) -> None:
+    """Say in one line what the licence is of a benchmark that is about to be downloaded."""
+    wanted = config.benchmark
+    if config.kind != "benchmark" or not wanted.download or benchmark_state(wanted) == "whole":
+        return
+    benchmark = load_benchmarks(wanted.sources)[wanted.name]
+    if not benchmark.restricted:
+        logger.info("licence of %s: %s", wanted.name, benchmark.licence)
+        return
+    logger.warning("restricted licence of %s: %s", wanted.name, benchmark.licence)
+    # logs go to the server; people at the terminal have to know, too
+    warnings.warn(f"restricted licence of {wanted.name}: {benchmark.licence}", stacklevel=2)
 
 
 def _fetch(config: DatasetConfig) -> None:

@@ -55,6 +55,18 @@ class WrongBytesError(MirrorError):
         )
 
 
+class WrongContentError(MirrorError):
+    """The file is whole, and not what its name says.
+
+    Args:
+        reason: in words for people.
+        again: whether bytes from elsewhere were part of it.
+    """
+
+    def __init__(self, reason: str, *, again: bool) -> None:
+        super().__init__(f"sends something else: {reason}", again=again, wait=0.0)
+
+
 @dataclass(frozen=True)
 class Patience:
     """How long a mirror may take before it is given up.

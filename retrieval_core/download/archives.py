@@ -52,6 +52,7 @@ def unpack(
     max_bytes: int | None = None,
     max_files: int = 10_000_000,
     progress: Callable[[int, int], None] | None = None,
+    again: bool = False,
 ) -> int:
     """Unpack a tar, tar.gz or zip archive into a folder, all of it or nothing.
 
@@ -64,6 +65,7 @@ def unpack(
         max_bytes: written at most, or None for 100 times the archive's size (64 MiB at least).
         max_files: written at most, folders included.
         progress: called with the bytes of the archive read and their total.
+        again: unpack it even where that was done before.
 
     Returns:
         The number of files.
@@ -78,12 +80,31 @@ def unpack(
     folder.mkdir(parents=True, exist_ok=True)
     marker = f".unpacked-{archive.name}.json"
     with exclusive(folder / f".lock-{archive.name}", sleep):
-        files = _already(folder / marker, archive)
+        files = None if again else _already(folder / marker, archive)
         if files is None:
-            with _explained(archive):
+            with _explained(archive, "; nothing of it was kept"):
                 files = _unpack(archive, folder, max_bytes, max_files, progress)
             ArtifactDirectory(folder).write_json(marker, {**_identity(archive), "files": files})
     return files
+
+
+def check_archive(archive: Path) -> None:
+    """Refuse what does not begin as a tar, tar.gz or zip archive; little of it is read.
+
+    Args:
+        archive: to look at; a zip's list of files, at its end, must be whole.
+
+    Raises:
+        ArchiveError: it is no such archive, or nothing is in it.
+    """
+    with (
+        _explained(archive),
+        CountedFile(archive) as file,
+        BufferedReader(file, _BUFFER) as stream,
+    ):
+        budget = Budget(file, None, 1, None)
+        if next(members(stream, budget, str(archive.parent)), None) is None:
+            raise ArchiveError("holds nothing")
 
 
 def _unpack(
@@ -129,11 +150,11 @@ def _identity(archive: Path) -> dict[str, int]:
 
 
 @contextmanager
-def _explained(archive: Path) -> Iterator[None]:
+def _explained(archive: Path, kept: str = "") -> Iterator[None]:
     try:
         yield
     except ArchiveError as error:
-        raise _refused(archive, str(error)) from error
+        raise ArchiveError(f"{archive} {error}{kept}") from error
     except OSError as error:
         if error.errno in FULL:
             raise StorageError(
@@ -141,13 +162,6 @@ def _explained(archive: Path) -> Iterator[None]:
             ) from error
         if error.errno is not None and error.errno not in _IMPOSSIBLE:
             raise
-        raise _refused(archive, f"cannot be unpacked: {error}") from error
+        raise ArchiveError(f"{archive} cannot be unpacked: {error}{kept}") from error
     except _DAMAGE as error:
-        raise _refused(archive, f"is incomplete or damaged: {error}") from error
-
-
-def _refused(archive: Path, reason: str) -> ArchiveError:
-    return ArchiveError(
-        f"{archive} {reason}; nothing of it was kept. Delete it and download it again, from "
-        "another mirror if that does not help"
-    )
+        raise ArchiveError(f"{archive} is incomplete or damaged: {error}{kept}") from error

@@ -11,6 +11,7 @@ from retrieval_core.download.answers import (
     Patience,
     RangeError,
     WrongBytesError,
+    WrongContentError,
     check_start,
 )
 from retrieval_core.download.digest import BackgroundDigest
@@ -19,7 +20,7 @@ from retrieval_core.download.mirrors import ask
 from retrieval_core.download.pace import steady
 from retrieval_core.download.part import PartFile
 from retrieval_core.download.times import backoff
-from retrieval_core.errors import ChecksumError, DownloadError
+from retrieval_core.errors import ChecksumError, DownloadError, RetrievalError, StorageError
 
 Progress = Callable[[int, int], None]
 
@@ -150,6 +151,7 @@ class Fetch:
             joined = self._part.is_joined
             self._restart()
             raise WrongBytesError(digest, expected, again=joined)
+        self._check_content()
         receipt = Receipt(
             name=self._file.name,
             size=self._part.size,
@@ -161,6 +163,21 @@ class Fetch:
         write_receipt(self._target.parent, receipt)
         self._part.finish(self._target)
         return receipt
+
+    def _check_content(self) -> None:
+        if self._file.check is None:
+            return
+        self._part.sync()
+        try:
+            self._file.check(self._part.path)
+        except StorageError:
+            raise
+        except RetrievalError as error:
+            joined = self._part.is_joined
+            self._restart()
+            # the part's own name means nothing to people
+            reason = str(error).replace(str(self._part.path), self._file.name)
+            raise WrongContentError(reason, again=joined) from error
 
     def _restart(self) -> None:
         self._part.restart()

@@ -1,6 +1,7 @@
 """What is to be fetched, and what was received."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -21,6 +22,8 @@ class RemoteFile:
         urls: mirrors in the order they are tried; http, https or file.
         sha256: of the content as its publisher gives it, in hexadecimal digits.
         size: in bytes as its publisher gives it.
+        check: called with the path of the whole file before it is kept; raises a `RetrievalError`
+            where that is another content than the wanted. What no digest tells, this has to.
 
     Raises:
         DownloadError: the name leaves its folder, or a mirror's protocol is not known.
@@ -30,6 +33,7 @@ class RemoteFile:
     urls: tuple[str, ...]
     sha256: str | None = None
     size: int | None = None
+    check: Callable[[Path], object] | None = None
 
     def __post_init__(self) -> None:
         is_plain = self.name and self.name == Path(self.name).name and "\\" not in self.name
@@ -71,3 +75,11 @@ def read_receipt(folder: Path, name: str) -> Receipt | None:
 def write_receipt(folder: Path, receipt: Receipt) -> None:
     """Keep a receipt beside its file."""
     ArtifactDirectory(folder).write_json(f"{receipt.name}{_RECEIPT}", asdict(receipt))
+
+
+def forget(folder: Path, name: str) -> None:
+    """Delete a file and its receipt, so that it is downloaded again."""
+    directory = ArtifactDirectory(folder)
+    # the file first: a receipt alone means nothing
+    directory.remove(name)
+    directory.remove(f"{name}{_RECEIPT}")

@@ -123,8 +123,8 @@ class PartFile:
         else:
             self._directory.write_json(self._origin_name, asdict(origin))
 
-    def finish(self, target: Path) -> None:
-        """Give the whole file its name.
+    def sync(self) -> None:
+        """Have all bytes on disk, where others can read them.
 
         Raises:
             StorageError: the disk is full.
@@ -135,6 +135,14 @@ class PartFile:
             os.fsync(self._stream.fileno())
         except OSError as error:
             raise StorageError(_no_room(self.path, str(error))) from error
+
+    def finish(self, target: Path) -> None:
+        """Give the whole file its name.
+
+        Raises:
+            StorageError: the disk is full.
+        """
+        self.sync()
         self.path.replace(target)
         self._directory.remove(self._origin_name)
 

@@ -10,7 +10,7 @@ from retrieval_core.download.answers import PATIENCE, Patience
 from retrieval_core.download.digest import file_digest
 from retrieval_core.download.fetching import Fetch, Progress
 from retrieval_core.download.files import Receipt, RemoteFile, read_receipt, write_receipt
-from retrieval_core.errors import ChecksumError, DownloadError, StorageError
+from retrieval_core.errors import ChecksumError, DownloadError, RetrievalError, StorageError
 from retrieval_core.locking import exclusive
 
 
@@ -24,7 +24,8 @@ def download(
     """A file from the first mirror that has it whole and right.
 
     What an interrupted attempt has left is continued. A finished file with its receipt is neither
-    fetched nor read again; a file without one, put there by hand, is read once and gets one. Of
+    fetched nor read again; a file without one, put there by hand, is read once and gets one. What
+    `file.check` refuses is not kept, and the next mirror is asked. Of
     several processes that want the same file one fetches it and the others wait.
 
     Args:
@@ -38,7 +39,8 @@ def download(
 
     Raises:
         ChecksumError: the bytes of a mirror, or of the file that is there, are not the published.
-        DownloadError: no mirror has the file; lists each with its reason.
+        DownloadError: no mirror has the file, each listed with its reason; or the one that is
+            there is something else.
         StorageError: the disk is full; what has arrived is kept.
     """
     return _download(file, folder, progress or _nothing, patience, threading.Event())
@@ -161,12 +163,28 @@ def _download(
         with exclusive(folder / f".lock-{file.name}", wait):
             receipt = _received(file, folder)
             if receipt is None and (folder / file.name).exists():
-                receipt = verify(file, folder, progress=show)
+                receipt = _brought(file, folder, show)
             if receipt is None:
                 fetch = Fetch(file, folder, patience=patience, progress=show, wait=wait)
                 return fetch.run()
     progress(receipt.size, receipt.size)
     return receipt
+
+
+def _brought(file: RemoteFile, folder: Path, progress: Progress) -> Receipt:
+    """The receipt of a file that somebody put there, or that was changed since it came."""
+    target = folder / file.name
+    if file.check is not None and read_receipt(folder, file.name) is None:
+        try:
+            file.check(target)
+        except StorageError:
+            raise
+        except RetrievalError as error:
+            raise DownloadError(
+                f"{target} is not {file.name}: {error}\nPut a right one there, or delete it and it "
+                "is downloaded"
+            ) from error
+    return verify(file, folder, progress=progress)
 
 
 def _received(file: RemoteFile, folder: Path) -> Receipt | None:

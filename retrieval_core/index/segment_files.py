@@ -14,10 +14,24 @@ import numpy as np
 from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.errors import ArtifactError, ConcurrentWriteError
 from retrieval_core.index.segment import Mask, Saved, Segment
+from retrieval_core.index.segment_checks import (
+    AsmkDescription,
+    Sizes,
+    check_arrays,
+    check_images,
+    check_offsets,
+    check_removed,
+    require_count,
+    require_names,
+    segment_sizes,
+)
 from retrieval_core.index.snapshot import Float64, Snapshot, Weights
 from retrieval_core.index.storage import (
     MANIFEST,
     Array,
+    Arrays,
+    has_array,
+    location,
     map_array,
     read_description,
     sweep,
@@ -32,9 +46,9 @@ SEGMENT_ARRAYS = ("image_ids", "words", "offsets", "images", "codes")
 
 @dataclass(frozen=True)
 class Version:
-    """A state of an index on disk, by the digest of its `index.json`."""
+    """A state of an index on disk, by its place and the digest of its `index.json`."""
 
-    uri: str
+    location: str
     digest: str
 
 
@@ -43,18 +57,20 @@ def read_snapshot(
 ) -> tuple[dict[str, Any], Snapshot, Version]:
     """Map the segments of an index into memory.
 
+    Posting lists are not read: their lengths are compared, and whether each posting is of an image
+    that is there, which the compiled loops take for granted, is for `verify_files` to say.
+
     Returns:
         What `index.json` says, the segments, and which state this is.
 
     Raises:
-        ArtifactError: there is no index, or a file is missing, truncated or not what it should be.
+        ArtifactError: there is no index, or a file is missing, truncated or not what it should be;
+            names it.
     """
     while True:
         version = _version(directory)
         try:
-            description = read_description(directory, KIND)
-            if "segments" not in description:
-                raise ArtifactError(f"{directory.uri} is of an older format: build it again")
+            description = read_description(directory, KIND, AsmkDescription)
             return description, _snapshot(directory, description), version
         except ArtifactError:
             # a writer may have replaced the index, and deleted files, since its JSON was read
@@ -83,9 +99,10 @@ def write_snapshot(
 
     Raises:
         ConcurrentWriteError: another process writes there, or has since that state.
+        StorageError: the disk is full.
     """
     with writing_alone(directory):
-        if based_on is not None and based_on.uri == directory.uri:
+        if based_on is not None and based_on.location == location(directory):
             _require(based_on, directory)
         segments = tuple(_write_segment(directory, s) for s in snapshot.segments)
         snapshot = replace(snapshot, segments=segments)
@@ -110,24 +127,30 @@ def open_segment(saved: Saved) -> Segment:
                 f"{saved.uri} was changed since it was opened and has no file {file!r} any more; "
                 "open it again"
             )
-    arrays = {name: map_array(directory, file) for name, file in saved.files.items()}
-    segment = Segment(**arrays, saved=replace(saved, offset=0))
-    _check(segment)
-    return segment.shifted(saved.offset)
+    arrays = _mapped(directory, saved.files)
+    check_arrays(saved.uri, saved.files, arrays, {})
+    return _segment(replace(saved, offset=0), arrays).shifted(saved.offset)
 
 
 def verify_files(directory: ArtifactDirectory) -> None:
-    """Read every file of an index and compare it with its digest.
+    """Read every file of an index, compare it with its digest and with the others.
 
     Raises:
-        ArtifactError: a file is missing, unreadable or altered; names it.
+        ArtifactError: a file is missing, unreadable or altered, or files do not belong together;
+            names it.
     """
-    for file in _files(read_description(directory, KIND)):
+    description = read_description(directory, KIND, AsmkDescription)
+    for file in _files(description):
         verify_array(directory, file)
+    for segment in _snapshot(directory, description).segments:
+        if segment.saved is not None:
+            check_images(directory.uri, segment.saved.files, segment)
 
 
 def _version(directory: ArtifactDirectory) -> Version:
-    return Version(directory.uri, hashlib.sha256(directory.read_bytes(MANIFEST)).hexdigest())
+    # read first: no folder is made where there is no index
+    digest = hashlib.sha256(directory.read_bytes(MANIFEST)).hexdigest()
+    return Version(location(directory), digest)
 
 
 def _require(expected: Version, directory: ArtifactDirectory) -> None:
@@ -139,11 +162,18 @@ def _require(expected: Version, directory: ArtifactDirectory) -> None:
 
 
 def _write_segment(directory: ArtifactDirectory, segment: Segment) -> Segment:
+    arrays = {name: getattr(segment, name) for name in SEGMENT_ARRAYS}
     saved = segment.saved
-    if saved is not None and saved.uri == directory.uri and saved.offset == 0:
+    # another writer may have merged the segment and deleted its files, which stay mapped
+    if (
+        saved is not None
+        and saved.uri == location(directory)
+        and saved.offset == 0
+        and all(has_array(directory, saved.files[name], arrays[name]) for name in arrays)
+    ):
         return segment
-    files = {n: write_array(directory, n, getattr(segment, n)) for n in SEGMENT_ARRAYS}
-    return replace(segment, saved=Saved(directory.uri, files))
+    files = {name: write_array(directory, name, array) for name, array in arrays.items()}
+    return replace(segment, saved=Saved(location(directory), files))
 
 
 def _describe(
@@ -184,37 +214,70 @@ def _files(description: Mapping[str, Any]) -> list[str]:
 
 
 def _snapshot(directory: ArtifactDirectory, description: Mapping[str, Any]) -> Snapshot:
+    uri, files, use_idf = directory.uri, description["files"], description["use_idf"]
+    require_names(uri, "files", files, {"idf"} if use_idf else set(), {"centroids"})
+    shared, found = _mapped(directory, files), Sizes()
+    check_arrays(uri, files, shared, found)
+    sizes = segment_sizes(found, binary=description["binary"])
     segments: list[Segment] = []
     alive: list[Mask] = []
     norms: list[Float64] = []
     for entry in description["segments"]:
-        arrays = {name: map_array(directory, file) for name, file in entry["files"].items()}
-        removed = arrays.pop("removed", np.empty(0, np.int32))
-        norms.append(arrays.pop("norms", np.empty(0)))
-        files = {name: entry["files"][name] for name in SEGMENT_ARRAYS}
-        segment = Segment(**arrays, saved=Saved(directory.uri, files))
-        _check(segment)
-        living = np.ones(len(segment), bool)
-        living[removed] = False
+        segment, living, own_norms = _entry(directory, entry, sizes, use_idf=use_idf)
         segments.append(segment)
         alive.append(living)
-    weights = None
-    if description["use_idf"]:
-        weights = Weights(map_array(directory, description["files"]["idf"]), tuple(norms))
-    return Snapshot(tuple(segments), tuple(alive), description["use_idf"], weights)
+        norms.append(own_norms)
+    weights = Weights(shared["idf"], tuple(norms)) if use_idf else None
+    snapshot = Snapshot(tuple(segments), tuple(alive), use_idf, weights)
+    _check_whole(uri, description, snapshot)
+    return snapshot
 
 
-def _check(segment: Segment) -> None:
-    """Refuse files that do not belong together: the compiled loops trust them."""
-    offsets = segment.offsets
-    fits = (
-        len(segment.words) == len(segment)
-        and len(segment.images) == len(segment.codes) == offsets[-1]
-        and offsets[0] == 0
-        and (np.diff(offsets) >= 0).all()
-    )
-    if not fits and segment.saved is not None:
-        raise ArtifactError(
-            f"{segment.saved.uri}: the files {sorted(segment.saved.files.values())} do not "
-            "belong together"
-        )
+def _entry(
+    directory: ArtifactDirectory, entry: Mapping[str, Any], sizes: Sizes, *, use_idf: bool
+) -> tuple[Segment, Mask, Float64]:
+    """A segment with what belongs to it: which images are alive, and norms, if they are there.
+
+    Args:
+        directory: of the index.
+        entry: of the segment in `index.json`.
+        sizes: of all segments, as of `check_arrays`; what the first says is added.
+        use_idf: whether there must be norms.
+    """
+    uri, files = directory.uri, entry["files"]
+    needed = {*SEGMENT_ARRAYS, "norms"} if use_idf else set(SEGMENT_ARRAYS)
+    require_names(uri, "a segment", files, needed, {"removed"})
+    arrays = _mapped(directory, files)
+    own = {**sizes, "images": entry["images"], "postings": entry["postings"]}
+    check_arrays(uri, files, arrays, own)
+    sizes |= {axis: own[axis] for axis in ("words + 1", "width")}
+    saved = Saved(location(directory), {name: files[name] for name in SEGMENT_ARRAYS})
+    segment = _segment(saved, {name: arrays[name] for name in SEGMENT_ARRAYS})
+    living = np.ones(len(segment), bool)
+    if "removed" in arrays:
+        check_removed(uri, files["removed"], arrays["removed"], len(segment))
+        living[arrays["removed"]] = False
+    return segment, living, arrays.get("norms", np.empty(0))
+
+
+def _segment(saved: Saved, arrays: Arrays) -> Segment:
+    check_offsets(saved.uri, saved.files["offsets"], arrays["offsets"], len(arrays["images"]))
+    return Segment(**arrays, saved=saved)
+
+
+def _mapped(directory: ArtifactDirectory, files: Mapping[str, str]) -> Arrays:
+    return {name: map_array(directory, file) for name, file in files.items()}
+
+
+def _check_whole(uri: str, description: Mapping[str, Any], snapshot: Snapshot) -> None:
+    """Refuse what `index.json` says of the whole and the segments contradict."""
+    postings = sum(len(segment.images) for segment in snapshot.segments)
+    require_count(uri, "images", description["images"], len(snapshot))
+    require_count(uri, "postings", description["postings"], postings)
+    dtype = np.uint64 if description["binary"] else np.float16
+    for segment in snapshot.segments:
+        if segment.codes.dtype != dtype and segment.saved is not None:
+            raise ArtifactError(
+                f"{uri}/{segment.saved.files['codes']} holds {segment.codes.dtype}, "
+                f"{MANIFEST} says binary: {description['binary']}"
+            )

@@ -5,14 +5,18 @@ older index never mixes the two: the JSON file is replaced last, in one step.
 """
 
 import hashlib
+import io
 import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from tokenize import TokenError
+from typing import Annotated, Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.errors import ArtifactError, ConcurrentWriteError
@@ -21,9 +25,45 @@ from retrieval_core.locking import exclusive
 MANIFEST = "index.json"
 LOCK = ".lock-index"
 ARRAY_FILE = re.compile(r"[a-z_]+-[0-9a-f]{16}\.npy")
+# what NumPy raises for files that are no arrays, whatever of the header is damaged
+UNREADABLE = (
+    ValueError,
+    EOFError,
+    AttributeError,
+    TypeError,
+    OverflowError,
+    SyntaxError,
+    TokenError,
+    BadZipFile,
+)
 
 Array = npt.NDArray[Any]
 Arrays = dict[str, Array]
+
+
+def _check_names(files: dict[str, str]) -> dict[str, str]:
+    for name, file in files.items():
+        if not ARRAY_FILE.fullmatch(file) or not file.startswith(f"{name}-"):
+            raise ValueError(f"{file!r} is no file of the array {name!r}")
+    return files
+
+
+Files = Annotated[dict[str, str], AfterValidator(_check_names)]
+"""Names of files, by array."""
+
+
+class Description(BaseModel):
+    """What any `index.json` says.
+
+    Attributes:
+        kind: of index.
+        files: of the whole index.
+    """
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    kind: str
+    files: Files
 
 
 def save_arrays(
@@ -61,17 +101,42 @@ def open_arrays(uri: str | Path, kind: str) -> tuple[dict[str, Any], Arrays]:
     return description, {name: map_array(directory, file) for name, file in files.items()}
 
 
-def read_description(directory: ArtifactDirectory, kind: str) -> dict[str, Any]:
+def read_description(
+    directory: ArtifactDirectory, kind: str, schema: type[Description] = Description
+) -> dict[str, Any]:
     """What `index.json` says.
 
+    Args:
+        directory: of the index.
+        kind: of index.
+        schema: of what this kind says.
+
     Raises:
-        ArtifactError: there is no index, or one of another kind.
+        ArtifactError: there is no index, one of another kind, or a key is missing or mistyped.
     """
     description = directory.read_json(MANIFEST)
     found = description.get("kind") if isinstance(description, dict) else None
     if found != kind:
         raise ArtifactError(f"{directory.uri} holds an index of kind {found!r}, not {kind!r}")
-    return dict(description)
+    try:
+        return schema.model_validate(description).model_dump()
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ArtifactError(
+            f"{directory.uri}/{MANIFEST} is altered or of an older format: {place}: "
+            f"{first['msg']}; build the index again"
+        ) from None
+
+
+def location(directory: ArtifactDirectory) -> str:
+    """Where a directory that is there lies, the same however its address was written.
+
+    Returns:
+        An absolute path without links; off the local disk, the address without slashes at its end.
+    """
+    folder = directory.local_folder()
+    return str(folder.resolve()) if folder else directory.uri.rstrip("/")
 
 
 @contextmanager
@@ -96,13 +161,27 @@ def writing_alone(directory: ArtifactDirectory) -> Iterator[None]:
 
 
 def write_array(directory: ArtifactDirectory, name: str, array: Array) -> str:
-    """Write an array under a name that tells its content; one that is there stays as it is."""
+    """Write an array under a name that tells its content.
+
+    One that is there is read, and stays as it is unless it is damaged.
+    """
     array = np.ascontiguousarray(array)
     file = f"{name}-{_digest(array)}.npy"
-    if not directory.exists(file):
+    try:
+        verify_array(directory, file)
+    except ArtifactError:
         with directory.writing(file) as path:
             np.save(path, array, allow_pickle=False)
     return file
+
+
+def has_array(directory: ArtifactDirectory, file: str, array: Array) -> bool:
+    """Whether there is a file as long as that of this array; its content is not read."""
+    header = io.BytesIO()
+    described = np.lib.format.header_data_from_array_1_0(array)
+    np.lib.format.write_array_header_1_0(header, described)
+    expected = header.tell() + array.nbytes
+    return directory.exists(file) and directory.size(file) == expected
 
 
 def map_array(directory: ArtifactDirectory, file: str) -> Array:
@@ -115,7 +194,10 @@ def map_array(directory: ArtifactDirectory, file: str) -> Array:
         path = directory.local(file)
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         surplus = path.stat().st_size - array.offset - array.nbytes
-    except (ValueError, EOFError, AttributeError) as error:
+    except FileNotFoundError:
+        # a writer deleted it since it was looked for
+        raise ArtifactError(f"{directory.uri} has no file {file!r}") from None
+    except UNREADABLE as error:
         raise ArtifactError(f"{directory.uri}/{file} cannot be read: {error}") from None
     if surplus:
         raise ArtifactError(f"{directory.uri}/{file} has {surplus} bytes more than its array")

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from retrieval_core.losses.base import LabelledLoss
+from retrieval_core.losses.base import AnchorLoss, LabelledLoss
 from retrieval_core.losses.batch_hard import BatchHardTripletLoss
 from retrieval_core.losses.classification import ClassificationLoss
 from retrieval_core.losses.contrastive import ContrastiveLoss
@@ -40,6 +40,7 @@ TUPLE_LOSSES: dict[str, Callable[[float], TupleLoss]] = {
 __all__ = [
     "LABELLED_LOSSES",
     "TUPLE_LOSSES",
+    "AnchorLoss",
     "AttentionDecorrelationLoss",
     "BatchHardTripletLoss",
     "ClassificationLoss",

@@ -4,22 +4,17 @@ import difflib
 import os
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError
 
-from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.config.base import Config
-from retrieval_core.download.files import RemoteFile, read_receipt
+from retrieval_core.download.files import RemoteFile
 from retrieval_core.download.transfer import download
-from retrieval_core.errors import (
-    CheckpointError,
-    ConfigError,
-    DownloadError,
-    UnsafePickleError,
-)
+from retrieval_core.errors import CheckpointError, ConfigError, RetrievalError
 from retrieval_core.models.checkpoints import read_checkpoint
 
 SOURCES = "RETRIEVAL_CHECKPOINTS"
@@ -144,7 +139,7 @@ def obtain(checkpoint: Checkpoint, progress: Callable[[int, int], None] | None =
         progress: called with bytes received and in total.
 
     Raises:
-        DownloadError: no mirror has it, or what they gave is no checkpoint.
+        DownloadError: no mirror has it, or what they gave is no checkpoint or holds code.
         ChecksumError: the content is not what was published.
     """
     was_here = checkpoint.is_here
@@ -162,30 +157,12 @@ def obtain_file(file: RemoteFile, progress: Callable[[int, int], None] | None = 
         progress: called with bytes received and in total.
 
     Raises:
-        DownloadError: no mirror has it, or what they gave is no checkpoint.
+        DownloadError: no mirror has it, or what they gave is no checkpoint or holds code.
         ChecksumError: the content is not what was published.
-        UnsafePickleError: the pickle holds code.
     """
     folder = downloads()
-    path = folder / file.name
-    is_known = path.is_file() and read_receipt(folder, file.name) is not None
-    receipt = download(file, folder, progress=progress)
-    if is_known:
-        return path
-    try:
-        read_checkpoint(path)
-    except CheckpointError as error:
-        if receipt.url:
-            _forget(path)
-        raise DownloadError(
-            f"{receipt.url or path} is not {file.name}: {error}; put a right one at {path} or "
-            f"name another mirror in the file that ${SOURCES} names"
-        ) from error
-    except UnsafePickleError:
-        if receipt.url:
-            _forget(path)
-        raise
-    return path
+    download(replace(file, check=_check), folder, progress=progress)
+    return folder / file.name
 
 
 def licence_notice(checkpoint: Checkpoint) -> str:
@@ -196,11 +173,21 @@ def licence_notice(checkpoint: Checkpoint) -> str:
     )
 
 
-def _forget(path: Path) -> None:
-    """So that the next attempt downloads again, instead of trusting the receipt."""
-    directory = ArtifactDirectory(path.parent)
-    directory.remove(f"{path.name}.receipt.json")
-    directory.remove(path.name)
+def _check(path: Path) -> None:
+    """Refuse what is no checkpoint.
+
+    Raises:
+        CheckpointError: the file cannot be read.
+        UnsafePickleError: the pickle holds code.
+    """
+    try:
+        read_checkpoint(path)
+    except RetrievalError:
+        raise
+    except Exception as error:  # what is no pickle raises nearly anything
+        raise CheckpointError(
+            f"{path} is not a checkpoint ({type(error).__name__}: {error})"
+        ) from error
 
 
 def _checkpoint(name: str, entry: dict[str, Any], source: str | Path) -> Checkpoint:

@@ -1,18 +1,13 @@
 """The commands of pages that need photographs or a finished run."""
 
 import csv
-import json
-import os
 import re
-import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from driving import COMMAND, CONFIG
-from PIL import Image
+from driving import COMMAND
 
 from retrieval_core.data.catalogue import Catalogue
 
@@ -75,76 +70,3 @@ def test_every_command_of_the_page_works_in_order(desk):
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     assert (desk / "found" / "results.png").exists()
     assert (desk / "found" / "results.json").exists()
-
-
-# one process for all: each costs seconds to start
-IN_ONE_PROCESS = """
-import json, sys
-from typer.testing import CliRunner
-from flows.cli import app
-
-answers = [CliRunner().invoke(app, words) for words in json.load(sys.stdin)]
-json.dump([(a.exit_code, a.output) for a in answers], open("answers.json", "w"))
-"""
-
-
-@pytest.fixture
-def show(finished, tmp_path):
-    """Runs `retrieval show` commands on the finished run; two of its photographs lie beside."""
-    workdir, _ = finished
-    catalogue = Catalogue.load(workdir.glob("dataset-*/images.parquet")[0].parent)
-    paths = {row.image_id: row.path for row in catalogue.rows}
-    truth = next(truth for truth in catalogue.truth if truth.easy)
-    shutil.copy(paths[truth.query], tmp_path / "photo.jpg")
-    shutil.copy(paths[truth.easy[0]], tmp_path / "other.jpg")
-
-    def run(commands):
-        words = [
-            [str(CONFIG) if part.startswith("configs/") else part for part in shlex.split(command)]
-            + ["--workdir", str(workdir.path)]
-            for command in commands
-        ]
-        subprocess.run(
-            [sys.executable, "-c", IN_ONE_PROCESS],
-            cwd=tmp_path,
-            check=True,
-            input=json.dumps(words),
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        return json.loads((tmp_path / "answers.json").read_text())
-
-    run.queries = [truth.query for truth in catalogue.truth]
-    return run
-
-
-REFUSED = {
-    "show attention absent.jpg --model configs/tiny.yaml": "absent.jpg: missing",
-    "show ranking configs/tiny.yaml --queries 99999": "has no query 99999; its",
-    "show ranking configs/tiny.yaml --descriptor bag": "no scores by 'bag': there are those by",
-    "show ranking configs/tiny.yaml --queries x": "give image ids such as 3,17",
-    "show curves nowhere": "no finished run of that name",
-    "show words .": "no artifact at .:",
-}
-
-
-def test_every_picture_of_the_page_is_drawn_and_bad_usage_is_told(show, tmp_path):
-    page = (PROJECT / "docs" / "pictures.md").read_text()
-    lines = "".join(re.findall(r"```bash\n(.*?)```", page, re.S)).splitlines()
-    commands = [line.removeprefix("retrieval ") for line in lines]
-    pictures = ("attention", "features", "matches", "ranking", "curves", "words", "map")
-    assert {command.split()[1] for command in commands} == set(pictures)
-    for number, command in enumerate(commands):
-        if "--against" in command:  # nobody knows which queries so small a run changes
-            commands[number] += f" --queries {show.queries[0]}"
-        commands[number] += f" --output {number}.png"
-    answers = show([*commands, *REFUSED])
-    for number, command in enumerate(commands):
-        status, output = answers[number]
-        assert status == 0, f"{command}\n{output}"
-        width, height = Image.open(tmp_path / f"{number}.png").size
-        assert width >= 400
-        assert height >= 150
-    for command, (status, output) in zip(REFUSED, answers[len(commands) :], strict=True):
-        assert status == 2, f"{command}\n{output}"
-        assert REFUSED[command] in " ".join(output.split())

@@ -1,6 +1,7 @@
 """Every published dataset from a web server to its scores, on small archives of its layout."""
 
 import json
+import pickle
 import shutil
 from collections.abc import Iterator
 from hashlib import sha256
@@ -15,6 +16,7 @@ from support.benchmarks import (
     bring_car_halves,
     bring_landmarks,
     write_all,
+    write_archive,
     write_sources,
 )
 from support.mirror import Fault, Mirror
@@ -29,13 +31,15 @@ from retrieval_core.config import (
     ModelConfig,
     VectorConfig,
 )
-from retrieval_core.data.benchmarks.fetch import fetch_benchmark
+from retrieval_core.data.benchmarks import sources as packaged_sources
+from retrieval_core.data.benchmarks.fetch import fetch_benchmark, restore_images
 from retrieval_core.data.benchmarks.state import benchmark_state
 from retrieval_core.data.benchmarks.verify import verify_benchmark
 from retrieval_core.data.catalogue import Catalogue, QueryTruth
 from retrieval_core.data.distractors import first_distractor_id
 from retrieval_core.data.identity import dataset_identity
 from retrieval_core.data.prepare import Need, prepare_dataset
+from retrieval_core.errors import ArchiveError, DatasetError, DownloadError
 from retrieval_core.evaluation.report import evaluate_ranking
 from retrieval_core.features.extract import extract_shard
 from retrieval_core.features.shards import plan_shards
@@ -107,6 +111,15 @@ class TinyModel(RetrievalModel):
     def forward(self, images):
         cells = self.sign * nn.functional.adaptive_avg_pool2d(images, (3, 4)).flatten(1)
         return nn.functional.normalize(cells - cells.mean(1, keepdim=True), dim=1)
+
+
+def only_mirror(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the local server as the one place that files come from."""
+    packaged = packaged_sources._packaged()
+    for entry in packaged.values():
+        for file in entry["files"]:
+            file["urls"] = []
+    monkeypatch.setattr(packaged_sources, "_packaged", lambda: packaged)
 
 
 def extract(catalogue: Catalogue, folder: Path, *, square: int | None = None) -> FeatureStore:
@@ -427,6 +440,106 @@ def test_an_interrupted_download_goes_on(site: Site) -> None:
     fetch_benchmark(site.config("roxford5k"))
     assert site.mirror.starts(name) == [0, 500]
     assert verify_benchmark(site.config("roxford5k")).whole
+
+
+JUNK = np.random.default_rng(0).bytes(5000)
+GARBAGE = Fault(body=JUNK, content_type="application/octet-stream")
+FILES = ["oxford/oxbuild_images-v1.tgz", "roxford5k/gnd_roxford5k.pkl"]
+
+
+def test_garbage_of_a_mirror_makes_way_for_the_next(site: Site) -> None:
+    mirrors = [site.mirror.url("junk"), site.mirror.url("")]
+    sources = site.folder / "two.yaml"
+    sources.write_text(json.dumps({"mirrors": mirrors}))
+    for name in FILES:
+        site.mirror.always(f"junk/{name}", GARBAGE)
+    config = site.config("roxford5k", sources=str(sources))
+    fetch_benchmark(config)
+    assert {r.name for r in site.mirror.requests} == {*FILES, *(f"junk/{n}" for n in FILES)}
+    assert verify_benchmark(config).whole
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("roxford5k", FILES[0]),
+        ("roxford5k", FILES[1]),
+        ("revisitop1m", "revisitop1m/revisitop1m.txt"),
+        ("landmarks-v2-clean", "landmarks-v2/train_clean.csv"),
+        ("stanford-online-products", "stanford-online-products/Stanford_Online_Products.zip"),
+    ],
+)
+def test_garbage_everywhere_is_named_and_not_kept(
+    site: Site, monkeypatch: pytest.MonkeyPatch, name: str, file: str
+) -> None:
+    only_mirror(site, monkeypatch)
+    site.mirror.always(file, GARBAGE)
+    try:
+        with pytest.raises(DownloadError, match="sends something else: "):
+            fetch_benchmark(site.config(name))
+    finally:
+        site.mirror.always(file, None)
+    assert not (site.datasets / file).exists()
+    fetch_benchmark(site.config(name))
+    assert (site.datasets / file).read_bytes() == (site.mirror.folder / file).read_bytes()
+
+
+def cut_archive(folder: Path) -> bytes:
+    """The first half of one that is too long to be seen through at once."""
+    noise = np.random.default_rng(0).bytes(400_000)
+    write_archive(folder / "long.tgz", {f"{n}.jpg": noise for n in range(2)})
+    return (folder / "long.tgz").read_bytes()[:400_000]
+
+
+def test_an_archive_that_does_not_unpack_is_dropped(site: Site) -> None:
+    site.mirror.once(FILES[0], Fault(body=cut_archive(site.folder)))
+    with pytest.raises(ArchiveError, match="The same command downloads it again"):
+        fetch_benchmark(site.config("roxford5k"))
+    assert not (site.datasets / FILES[0]).exists()
+    fetch_benchmark(site.config("roxford5k"))
+    assert verify_benchmark(site.config("roxford5k")).whole
+
+
+def test_an_archive_of_ones_own_is_never_deleted(site: Site) -> None:
+    archive = site.datasets / FILES[0]
+    archive.parent.mkdir(parents=True)
+    archive.write_bytes(cut_archive(site.folder))
+    with pytest.raises(ArchiveError, match="Delete it and get"):
+        fetch_benchmark(site.config("roxford5k"))
+    assert archive.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "content"),
+    [
+        ("roxford5k", FILES[1], pickle.dumps({"imlist": 3}, protocol=2)),
+        ("landmarks-v2-clean", "landmarks-v2/train_clean.csv", b'{"error": "try later"}'),
+    ],
+)
+def test_a_list_that_cannot_be_read_is_dropped(
+    site: Site, name: str, file: str, content: bytes
+) -> None:
+    site.mirror.once(file, Fault(body=content))
+    with pytest.raises(DatasetError, match="The same command downloads it again"):
+        fetch_benchmark(site.config(name))
+    assert not (site.datasets / file).exists()
+    fetch_benchmark(site.config(name))
+    assert (site.datasets / file).read_bytes() == (site.mirror.folder / file).read_bytes()
+
+
+def test_single_images_come_from_their_archives_again(site: Site) -> None:
+    config = site.config("roxford5k")
+    fetch_benchmark(config)
+    assert restore_images(config) == (0, 8)
+    image = site.datasets / "oxford/jpg/balliol_000003.jpg"
+    image.unlink()
+    site.mirror.requests.clear()
+    assert restore_images(config) == (0, 8)
+    assert image.is_file()
+    image.unlink()
+    (site.datasets / FILES[0]).unlink()
+    assert restore_images(config) == (1, 8)
+    assert site.mirror.requests == []
 
 
 def test_progress_is_told_by_what_is_done(site: Site) -> None:

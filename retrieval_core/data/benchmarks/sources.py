@@ -11,6 +11,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from retrieval_core.config.base import Config
+from retrieval_core.data.benchmarks.contents import content_check
 from retrieval_core.download import RemoteFile
 from retrieval_core.errors import ConfigError
 
@@ -20,7 +21,7 @@ class Source:
     """A file of a benchmark.
 
     Attributes:
-        file: its name, mirrors, size and checksum.
+        file: its name, mirrors, size, checksum and what its content is checked by.
         folder: that it is kept in, below the datasets' root.
         unpack_to: for an archive, the folder beside it that gets its content.
     """
@@ -135,6 +136,7 @@ def _numbered(file: Mapping[str, Any]) -> list[Source]:
                 tuple(url.format(number) for url in file["urls"]),
                 file["sha256"],
                 file["size"],
+                content_check(file["name"], is_archive="unpack_to" in file),
             ),
             file["folder"],
             file.get("unpack_to"),

@@ -1,6 +1,6 @@
 """Whether a benchmark on disk is whole: its files against digests, its images against the lists."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -66,8 +66,13 @@ def verify_benchmark(config: BenchmarkConfig, *, progress: Progress | None = Non
     except RetrievalError as error:
         problems.append(str(error))
     images = sorted({row.path for row in catalogue.rows})
-    missing = tuple(path for path in images if not _is_there(Path(path)))
+    missing = missing_images(images)
     return Verification(tuple(checked), len(images), missing, tuple(problems))
+
+
+def missing_images(paths: Iterable[str]) -> tuple[str, ...]:
+    """Those of the images that are not there or empty."""
+    return tuple(path for path in paths if not _is_there(Path(path)))
 
 
 def _check(source: Source, places: Places, progress: Progress | None) -> str:

@@ -28,7 +28,7 @@ from retrieval_core.download import (
     verify,
 )
 from retrieval_core.download.digest import BackgroundDigest
-from retrieval_core.errors import ChecksumError, DownloadError, StorageError
+from retrieval_core.errors import ChecksumError, DatasetError, DownloadError, StorageError
 
 QUICK = Patience(attempts=3, connect=2.0, read=0.3, first_wait=0.01, longest_wait=0.05)
 SIZE = 3_000_001
@@ -265,6 +265,41 @@ def test_wrong_checksum_is_a_checksum_error_with_both_digests(mirror, content, f
     assert _sha(content) in str(failure.value)
     assert "0" * 64 in str(failure.value)
     assert len(mirror.requests) == 1
+
+
+def _begins_well(path):
+    if not path.read_bytes().startswith(_content()[:100]):
+        raise DatasetError(f"{path} begins otherwise")
+
+
+def test_a_mirror_of_other_content_makes_way_for_the_next(mirror, content, folder):
+    mirror.always("bad", Fault(body=_content(1)))
+    file = _file(mirror.url("bad"), mirror.url(NAME), check=_begins_well)
+    with pytest.raises(DownloadError, match=f"something else: {NAME} begins otherwise"):
+        _fetch(replace(file, urls=file.urls[:1]), folder)
+    assert list(folder.iterdir()) == []
+    assert _fetch(file, folder).url == mirror.url(NAME)
+    assert (folder / NAME).read_bytes() == content
+    assert [r.name for r in mirror.requests] == ["bad", "bad", NAME]
+
+
+def test_a_part_that_turns_out_wrong_begins_anew_at_the_same_mirror(mirror, content, folder):
+    _leave_part(mirror, folder)
+    (folder / f".part-{NAME}").write_bytes(bytes(1_000_000))
+    assert _fetch(_file(mirror.url(NAME), check=_begins_well), folder).size == SIZE
+    assert (folder / NAME).read_bytes() == content
+    assert mirror.starts(NAME) == [1_000_000, 0]
+
+
+def test_a_file_of_ones_own_is_checked_and_left_alone(mirror, content, folder):
+    folder.mkdir()
+    (folder / NAME).write_bytes(b"mine")
+    with pytest.raises(DownloadError, match="Put a right one there"):
+        _fetch(_file(mirror.url(NAME), check=_begins_well), folder)
+    assert (folder / NAME).read_bytes() == b"mine"
+    assert read_receipt(folder, NAME) is None
+    (folder / NAME).write_bytes(content)
+    assert _fetch(_file(mirror.url(NAME), check=_begins_well), folder).url == ""
 
 
 def test_pages_are_welcome_where_a_page_is_wanted(mirror, folder):

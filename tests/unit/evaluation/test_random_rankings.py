@@ -103,6 +103,37 @@ def test_ten_thousand_random_rankings():
     assert min(seen.values()) > 100, seen
 
 
+def official_precisions(ranking, right, ignored):
+    """Precision@k as the script of the revisited benchmarks has it: no answer found, no value."""
+    counted = [image for image in ranking if image not in ignored]
+    ranks = np.array([rank for rank, image in enumerate(counted, start=1) if image in right])
+    divisors = [min(ranks.max(), kappa) for kappa in KAPPAS]
+    return [(ranks <= divisor).sum() / divisor for divisor in divisors]
+
+
+def test_precision_is_the_official_one_unless_a_ranking_misses_answers():
+    rng, seen = np.random.default_rng(2), {"complete": 0, "cut": 0, "nothing found": 0}
+    for _ in range(RANKINGS):
+        ranking, truth = random_case(rng)
+        right, ignored = {*truth["easy"], *truth["hard"]}, set(truth["junk"])
+        if not right:
+            continue
+        old = {"ok": sorted(right), "junk": sorted(ignored)}
+        (ours,) = mean_average_precision([[*ranking, -1]], [old], KAPPAS).precisions
+        if not right & set(ranking):
+            seen["nothing found"] += 1
+            assert not ours.any()
+        elif right <= set(ranking):
+            seen["complete"] += 1
+            assert ours.tolist() == official_precisions(ranking, right, ignored)
+        else:
+            # the official divisor is the rank of the last answer that was found: the more is
+            # missing, the better the value
+            seen["cut"] += 1
+            assert (ours <= official_precisions(ranking, right, ignored)).all()
+    assert min(seen.values()) > 100, seen
+
+
 def test_cutting_rankings_behind_rank_k_does_not_change_their_precision():
     rng, kappa = np.random.default_rng(1), 5
     for _ in range(500):

@@ -64,10 +64,27 @@ def test_download_and_verify(options: list[str], tmp_path: Path) -> None:
     assert "balliol_000003.jpg" in output
 
 
+def test_download_looks_for_every_image(options: list[str], tmp_path: Path) -> None:
+    call("download", "roxford5k", *options)
+    image = tmp_path / "work/datasets/oxford/jpg/balliol_000003.jpg"
+    image.unlink()
+    status, output = call("download", "roxford5k", *options)
+    assert status == 0
+    assert "all files are there, with 8 images" in output
+    assert image.is_file()
+    image.unlink()
+    (tmp_path / "work/datasets/oxford/oxbuild_images-v1.tgz").unlink()
+    status, output = call("download", "roxford5k", *options)
+    assert status == 1
+    assert "1 of 8 images are missing. Put the published files below" in output
+    assert "all files are there" not in output
+
+
 def test_download_says_what_to_bring(options: list[str]) -> None:
     status, output = call("download", "landmarks-v2-clean", *options)
     assert status == 0
     assert "Only the CSV files are downloaded" in output
+    assert "3 of 3 images are missing" in output
     assert "restricted" not in output
 
 

@@ -1,17 +1,20 @@
 """An inverted file on disk: changed in place, by one writer at a time, whatever crashes."""
 
+import io
+import json
 import multiprocessing
 import os
-import resource
 import shutil
-import signal
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.errors import ArtifactError, ConcurrentWriteError
-from retrieval_core.index import AsmkIndex, Codebook
+from retrieval_core.index import AsmkIndex, Codebook, segment_files
+from retrieval_core.index.storage import verify_array, write_array
 
 RNG = np.random.default_rng(3)
 DIM = 8
@@ -81,8 +84,101 @@ def test_an_index_that_has_changed_since_it_was_opened_is_not_overwritten(tmp_pa
     assert 51 not in AsmkIndex.open(tmp_path).image_ids
 
 
+@pytest.mark.parametrize("spelled", ["./index", "index/", "../{0}/index", "{1}/index", "link"])
+def test_an_index_is_the_same_however_its_folder_is_spelled(tmp_path, monkeypatch, spelled):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to("index")
+    saved("index")
+    index = AsmkIndex.open("index")
+    add(AsmkIndex.open("index"), [50]).save("index")
+    with pytest.raises(ConcurrentWriteError, match="open it again"):
+        add(index, [51]).save(spelled.format(tmp_path.name, tmp_path))
+    assert 50 in AsmkIndex.open("index").image_ids
+
+
+def test_an_index_elsewhere_is_replaced(tmp_path):
+    saved(tmp_path / "one"), saved(tmp_path / "two", range(30))
+    index = add(AsmkIndex.open(tmp_path / "one"), [50])
+    index.save(tmp_path / "two")
+    assert answer(AsmkIndex.open(tmp_path / "two")) == answer(index)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "altered"])
+@pytest.mark.parametrize("array", ["codes", "centroids", "norms"])
+def test_saving_over_a_damaged_file_mends_it(tmp_path, array, damage):
+    expected = answer(saved(tmp_path, use_idf=True))
+    _damage(tmp_path, array, damage)
+    saved(tmp_path, use_idf=True)
+    AsmkIndex.verify(tmp_path)
+    assert answer(AsmkIndex.open(tmp_path)) == expected
+
+
+def test_a_whole_file_is_not_written_again(tmp_path):
+    saved(tmp_path)
+    before = {path.name: path.stat().st_ino for path in tmp_path.glob("*.npy")}
+    saved(tmp_path)
+    assert {path.name: path.stat().st_ino for path in tmp_path.glob("*.npy")} == before
+
+
+@pytest.mark.parametrize("loss", ["merged", "truncated", "missing"])
+def test_a_file_that_is_there_no_more_is_written_again(tmp_path, loss):
+    saved(tmp_path)
+    index = AsmkIndex.union([AsmkIndex.open(tmp_path)])
+    expected = answer(index)
+    if loss == "merged":
+        writer = add(AsmkIndex.open(tmp_path), [77])
+        writer.compact()
+        writer.save(tmp_path)
+        assert not list(tmp_path.glob(index.snapshot.segments[0].saved.files["codes"]))
+    else:
+        path = next(tmp_path.glob("offsets-*.npy"))
+        content = path.read_bytes()
+        # another file in its place: the one that is mapped stays whole
+        path.unlink()
+        if loss == "truncated":
+            path.write_bytes(content[:-8])
+    index.save(tmp_path)
+    AsmkIndex.verify(tmp_path)
+    assert answer(AsmkIndex.open(tmp_path)) == answer(index) == expected
+
+
+@pytest.mark.parametrize("moment", ["described", "looked for"])
+def test_a_reader_goes_on_with_the_state_that_a_writer_left(tmp_path, monkeypatch, moment):
+    saved(tmp_path)
+    writer = add(AsmkIndex.open(tmp_path), [77])
+    writer.compact()
+
+    def commit():
+        monkeypatch.undo()
+        before = names(tmp_path)
+        writer.save(tmp_path)
+        assert before - names(tmp_path)
+
+    if moment == "described":
+        read = segment_files.read_description
+
+        def described(*arguments):
+            description = read(*arguments)
+            commit()
+            return description
+
+        monkeypatch.setattr(segment_files, "read_description", described)
+    else:
+        load = np.load
+
+        def opened(*arguments, **settings):
+            commit()
+            return load(*arguments, **settings)
+
+        monkeypatch.setattr(np, "load", opened)
+    reader = AsmkIndex.open(tmp_path)
+    assert answer(reader) == answer(writer)
+    # it is up to date: its own changes are taken
+    add(reader, [78]).save(tmp_path)
+    assert {77, 78} <= set(AsmkIndex.open(tmp_path).image_ids.tolist())
+
+
 def _hold(home, held, release):
-    from retrieval_core.artifacts import ArtifactDirectory
     from retrieval_core.index.storage import writing_alone
 
     with writing_alone(ArtifactDirectory(home)):
@@ -105,32 +201,166 @@ def test_two_writers_at_once_are_refused(tmp_path):
     assert 60 in AsmkIndex.open(tmp_path).image_ids
 
 
-@pytest.mark.parametrize("damage", ["truncated", "lengthened", "emptied", "missing"])
-@pytest.mark.parametrize("array", ["image_ids", "words", "offsets", "images", "codes", "removed"])
+ARRAYS = [
+    "image_ids", "words", "offsets", "images", "codes", "removed", "norms", "idf", "centroids",
+]  # fmt: skip
+
+
+def _damage(home, array, damage):
+    (path,) = home.glob(f"{array}-*.npy")
+    content = path.read_bytes()
+    damaged = {
+        "truncated": content[:-3],
+        "lengthened": content + b"x",
+        "emptied": b"",
+        "altered": content[:-1] + bytes([content[-1] ^ 1]),
+        "garbled": content[:12] + b"(" + content[13:],
+    }
+    path.unlink()
+    if damage != "missing":
+        path.write_bytes(damaged[damage])
+    return path.name
+
+
+@pytest.mark.parametrize("damage", ["truncated", "lengthened", "emptied", "garbled", "missing"])
+@pytest.mark.parametrize("array", ARRAYS)
 def test_a_damaged_file_is_named(tmp_path, array, damage):
-    index = saved(tmp_path)
+    index = saved(tmp_path, use_idf=True)
     index.remove([1])
     index.save(tmp_path)
-    (path,) = tmp_path.glob(f"{array}-*.npy")
-    content = path.read_bytes()
-    damaged = {"truncated": content[:-3], "lengthened": content + b"x", "emptied": b""}
-    if damage == "missing":
-        path.unlink()
-    else:
-        path.write_bytes(damaged[damage])
-    with pytest.raises(ArtifactError, match=path.name):
+    name = _damage(tmp_path, array, damage)
+    with pytest.raises(ArtifactError, match=name):
         AsmkIndex.open(tmp_path)
-
-
-def test_an_altered_file_is_found_by_verifying(tmp_path):
-    saved(tmp_path)
-    AsmkIndex.verify(tmp_path)
-    (path,) = tmp_path.glob("codes-*.npy")
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(content)
-    with pytest.raises(ArtifactError, match=f"{path.name} was altered"):
+    with pytest.raises(ArtifactError, match=name):
         AsmkIndex.verify(tmp_path)
+
+
+@pytest.mark.parametrize("array", ARRAYS)
+def test_an_altered_file_is_found_by_verifying(tmp_path, array):
+    index = saved(tmp_path, use_idf=True)
+    index.remove([1])
+    index.save(tmp_path)
+    AsmkIndex.verify(tmp_path)
+    name = _damage(tmp_path, array, "altered")
+    with pytest.raises(ArtifactError, match=f"{name} was altered"):
+        AsmkIndex.verify(tmp_path)
+
+
+def _replace(home, array, change):
+    """Another array in the place of one, as whole as that; the name of its file."""
+    description = json.loads((home / "index.json").read_text())
+    (entry,) = description["segments"]
+    files = entry["files"] if array in entry["files"] else description["files"]
+    directory = ArtifactDirectory(home)
+    files[array] = write_array(directory, array, change(np.load(home / files[array])))
+    directory.write_json("index.json", description)
+    verify_array(directory, files[array])
+    return files[array]
+
+
+@pytest.mark.parametrize(
+    ("array", "change"),
+    [
+        *((array, lambda a: a[:-1]) for array in ARRAYS if array != "removed"),
+        *((array, lambda a: a.astype(a.dtype.newbyteorder())) for array in ARRAYS),
+        *((array, lambda a: a[None]) for array in ARRAYS),
+        ("codes", lambda a: np.repeat(a, 2, axis=1)),
+        ("codes", lambda a: a.astype(np.float16)),
+        ("centroids", lambda a: a[:, :4].astype(np.float64)),
+        ("offsets", lambda a: a[[0, 2, 1, *range(3, len(a))]]),
+        ("offsets", lambda a: a[[1, 1, *range(2, len(a))]]),
+        ("removed", lambda a: a + 40),
+        ("removed", lambda a: a - 40),
+        ("removed", lambda a: a[::-1]),
+        ("removed", lambda a: a[:0].astype(np.float32)),
+    ],
+)
+def test_arrays_that_do_not_fit_are_named(tmp_path, array, change):
+    index = saved(tmp_path, use_idf=True)
+    index.remove([1, 7])
+    index.save(tmp_path)
+    name = _replace(tmp_path, array, change)
+    # of arrays that contradict each other either may be the wrong one
+    words = r"(offsets|idf|centroids)-\w+\.npy|index.json"
+    named = name if array not in ("offsets", "idf", "centroids") else f"{name}|{words}"
+    for read in (AsmkIndex.open, AsmkIndex.verify):
+        with pytest.raises(ArtifactError, match=named):
+            read(tmp_path)
+
+
+@pytest.mark.parametrize("change", [lambda a: a + 1, lambda a: a - 1, lambda a: a * 0])
+def test_postings_of_other_images_are_found_by_verifying(tmp_path, change):
+    saved(tmp_path)
+    name = _replace(tmp_path, "images", change)
+    with pytest.raises(ArtifactError, match=name):
+        AsmkIndex.verify(tmp_path)
+
+
+def _without(key):
+    return lambda d: d.pop(key)
+
+
+def _with(**values):
+    return lambda d: d.update(values)
+
+
+def _in_segment(change):
+    return lambda d: change(d["segments"][0])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *map(_without, ["binary", "codebook", "exact", "files", "images", "postings", "segments"]),
+        *map(_without, ["use_idf", "kind"]),
+        *(_in_segment(_without(key)) for key in ("files", "images", "postings")),
+        *(_in_segment(_with(**{key: -1})) for key in ("images", "postings")),
+        *(_in_segment(_with(**{key: 39})) for key in ("images", "postings")),
+        _with(segments=[]),
+        _with(segments={}),
+        _with(segments=[3]),
+        _with(images=40),
+        _with(images="39"),
+        _with(postings=True),
+        _with(binary=False),
+        _with(binary="yes"),
+        _with(use_idf=False),
+        _with(codebook=3),
+        _with(reach="far"),
+        _with(files=[]),
+        _with(files={}),
+        _with(files={"centroids": 3}),
+        _with(kind="vector"),
+        lambda d: d["files"].update(more=d["files"]["idf"]),
+        lambda d: d["files"].update(idf="../" + d["files"]["idf"]),
+        lambda d: d["segments"].append(d["segments"][0]),
+        _in_segment(lambda s: s["files"].pop("words")),
+        _in_segment(lambda s: s["files"].pop("norms")),
+        _in_segment(lambda s: s["files"].pop("removed")),
+        _in_segment(lambda s: s["files"].update(words=s["files"]["images"])),
+        _in_segment(lambda s: s["files"].update(words="words.npy")),
+    ],
+)
+def test_an_altered_description_is_refused(tmp_path, change):
+    index = saved(tmp_path, use_idf=True)
+    index.remove([1])
+    index.save(tmp_path)
+    path = tmp_path / "index.json"
+    description = json.loads(path.read_text())
+    change(description)
+    path.write_text(json.dumps(description))
+    for read in (AsmkIndex.open, AsmkIndex.verify):
+        with pytest.raises(ArtifactError, match=str(tmp_path)):
+            read(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"3", b"{", b"\xff\xfe", b"null"])
+def test_a_description_that_is_none_is_refused(tmp_path, content):
+    saved(tmp_path)
+    (tmp_path / "index.json").write_bytes(content)
+    for read in (AsmkIndex.open, AsmkIndex.verify):
+        with pytest.raises(ArtifactError, match=str(tmp_path)):
+            read(tmp_path)
 
 
 def test_files_of_two_indexes_do_not_pass_for_one(tmp_path):
@@ -155,50 +385,97 @@ def _crash_at_event(number):
     sys.addaudithook(hook)
 
 
-def _crash_at_byte(number):
-    # the kernel ends the process at the write that would make a file longer
-    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (number, number))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+def _crash_at_byte(place):
+    """End the process when so many bytes of the file are written."""
+    file, length = place
+    save = np.save
+
+    def write(path, content):
+        cut = path.name.endswith(file)
+        with path.open("wb", buffering=0) as stream:
+            stream.write(content[:length] if cut else content)
+        if cut:
+            os._exit(9)
+
+    def save_array(path, array, **settings):
+        content = io.BytesIO()
+        save(content, array, **settings)
+        write(path, content.getvalue())
+
+    # of the process that will crash: that of the tests keeps its own
+    np.save, Path.write_bytes = save_array, write
 
 
-def _crashed_save(index, home, crash, number):
+def _no_crash(_):
+    pass
+
+
+def _crashed_save(index, home, crash, place):
     """Save in a process that crashes; whether it came to its end."""
     child = os.fork()
     if child == 0:
         try:
-            crash(number)
+            crash(place)
             index.save(home)
         except BaseException:
             os._exit(1)
         os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status in (0, 9)
+    return status == 0
 
 
+def _bytes_of_files(before, after):
+    """Some bytes of every file that the change wrote, and its end."""
+    rng = np.random.default_rng(0)
+    for name in sorted(names(after) - names(before) | {"index.json"}):
+        size = (after / name).stat().st_size
+        yield from ((name, int(n)) for n in (*rng.integers(0, size, 2), size))
+
+
+def _changed(home, change):
+    """An index with a change that is not saved yet."""
+    if change == "first":
+        return add(AsmkIndex.create(CODEBOOK, use_idf=True), list(range(40)))
+    saved(home, use_idf=True)
+    index = add(AsmkIndex.open(home), [200, 201])
+    index.remove([5])
+    if change == "compacted":
+        index.compact()
+    return index
+
+
+def _state(home):
+    return answer(AsmkIndex.open(home)) if (home / "index.json").exists() else None
+
+
+@pytest.mark.parametrize("change", ["first", "small", "compacted"])
 @pytest.mark.parametrize("crash", [_crash_at_event, _crash_at_byte])
-def test_a_crash_leaves_the_old_index_or_the_new_one(tmp_path, crash):
-    old = answer(saved(tmp_path / "home", use_idf=True))
-    changed = add(AsmkIndex.open(tmp_path / "home"), [200, 201])
-    changed.remove([5])
-    new = answer(changed)
-    if crash is _crash_at_event:
-        numbers = iter(range(1, 10_000))
-    else:
-        largest = max(p.stat().st_size for p in (tmp_path / "home").iterdir())
-        drawn = np.random.default_rng(0).integers(0, largest, 40)
-        numbers = iter([*sorted(drawn.tolist()), 1 << 40])
+def test_a_crash_leaves_the_old_index_or_the_new_one(tmp_path, monkeypatch, crash, change):
+    # what a process has written stays when it ends; waiting for the disk is for power cuts
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+    kept, home = tmp_path / "kept", tmp_path / "home"
+    home.mkdir()
+    changed = _changed(home, change)
+    old, new = _state(home), answer(changed)
+    shutil.copytree(home, kept)
+    assert _crashed_save(changed, home, _no_crash, None)
+    at_events = crash is _crash_at_event
+    places = range(1, 10_000) if at_events else [*_bytes_of_files(kept, home)]
     found, ended = set(), False
-    while not ended:
-        home = tmp_path / "home"
-        shutil.copytree(home, tmp_path / "kept")
-        ended = _crashed_save(changed, home, crash, next(numbers))
-        state = answer(AsmkIndex.open(home))
+    for place in places:
+        shutil.rmtree(home)
+        shutil.copytree(kept, home)
+        ended = _crashed_save(changed, home, crash, place)
+        state = _state(home)
         assert state in (old, new)
         found.add(state == new)
         # whoever comes next goes on from there, and cleans up
-        AsmkIndex.open(home).save(home)
+        (AsmkIndex.open(home) if state else _changed(home, "first")).save(home)
         assert not list(home.glob(".tmp-*"))
         AsmkIndex.verify(home)
-        shutil.rmtree(home)
-        (tmp_path / "kept").rename(home)
-    assert found == {True, False}
+        if ended:
+            break
+    # every byte is written before the new state is there; files are deleted after it
+    assert ended == at_events
+    assert found == ({True, False} if at_events else {False})

@@ -63,3 +63,14 @@ def test_every_tensor_of_an_official_file_finds_its_place(
 def test_the_guide_names_every_experiment() -> None:
     page = (PROJECT / "docs" / "published.md").read_text()
     assert set(re.findall(r"configs/([\w-]+)\.yaml", page)) == PUBLISHED.keys()
+
+
+@pytest.mark.parametrize("name", [n for n in PUBLISHED if n.rpartition("_")[2] != "sfm120k-val"])
+def test_the_guide_has_the_scores_of_every_experiment(name: str) -> None:
+    comment = PUBLISHED[name].read_text().partition("\nextends")[0].partition("\nname")[0]
+    scores = re.findall(r"(?:medium|hard),?\s(?:#\s)?(\d\d\.\d)", comment)
+    assert scores
+    page = (PROJECT / "docs" / "published.md").read_text()
+    # a row has the scores of a benchmark before the command that repeats them
+    (cell,) = re.findall(rf"([\d. /]+) \| `configs/{name}\.yaml`", page)
+    assert re.findall(r"\d\d\.\d", cell) == scores

@@ -21,7 +21,6 @@ from retrieval_core.errors import (
     ChecksumError,
     ConfigError,
     DownloadError,
-    UnsafePickleError,
 )
 from retrieval_core.models import build_model, load_model, save_model
 from retrieval_core.models.identity import weights_identity
@@ -144,6 +143,14 @@ def test_the_next_mirror_is_asked(fire: Mirror, refine: Any) -> None:
     assert [(r.name, r.status) for r in fire.requests] == [("gone.pth", 404), (FILE, 200)]
 
 
+@pytest.mark.filterwarnings("ignore::retrieval_core.models.zoo.RestrictedLicenceWarning")
+def test_the_next_mirror_is_asked_where_one_sends_no_checkpoint(fire: Mirror, refine: Any) -> None:
+    fire.always("junk.pth", Fault(body=b"\x80\x02junk" * 100))
+    refine(fire={"urls": [fire.url("junk.pth"), fire.url(FILE)]})
+    load_model("fire")
+    assert [r.name for r in fire.requests] == ["junk.pth", FILE]
+
+
 def test_a_page_instead_of_a_file_is_not_kept(fire: Mirror, workdir: Path) -> None:
     for page in (PAGE_WITH_STATUS_200, Fault(body=b"moved, see elsewhere")):
         fire.always(FILE, page)
@@ -172,7 +179,7 @@ def test_code_in_a_downloaded_pickle_never_runs(
             return print, ("this must never run",)
 
     torch.save({"state_dict": {}, "extra": Evil()}, fire.folder / FILE)
-    with pytest.raises(UnsafePickleError, match="print"):
+    with pytest.raises(DownloadError, match="print"):
         load_model("fire")
     assert not (workdir / "downloads" / "fire.pth").exists()
     assert "never" not in capsys.readouterr().out
@@ -183,6 +190,19 @@ def test_a_file_that_somebody_put_there_is_used(workdir: Path, fire_bytes: bytes
     (workdir / "downloads" / "fire.pth").write_bytes(fire_bytes)
     with warnings.catch_warnings(action="error"):
         assert load_model("fire").config.lit == FIRE.lit
+
+
+def test_a_file_that_somebody_put_there_must_be_a_checkpoint(
+    fire: Mirror, workdir: Path, fire_bytes: bytes
+) -> None:
+    (workdir / "downloads").mkdir(parents=True)
+    (workdir / "downloads" / "fire.pth").write_bytes(b"junk")
+    for _ in range(2):
+        with pytest.raises(DownloadError, match="Put a right one there"):
+            load_model("fire")
+    assert fire.requests == []
+    (workdir / "downloads" / "fire.pth").write_bytes(fire_bytes)
+    load_model("fire")
 
 
 def test_an_address_is_downloaded_like_a_name(fire: Mirror, workdir: Path) -> None:
