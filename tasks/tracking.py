@@ -89,9 +89,10 @@ class TrackedRun:
         self.client.log_inputs(self.run_id, [DatasetInput(dataset)])
 
     def log_files(self, directory: ArtifactDirectory, names: list[str]) -> None:
-        """Copy small files (pictures, tables, manifests) into the run."""
+        """Copy small files (pictures, tables, manifests) into the run, under their names."""
         for name in names:
-            self.client.log_artifact(self.run_id, str(directory.local(name)))
+            folder = name.rpartition("/")[0] or None
+            self.client.log_artifact(self.run_id, str(directory.local(name)), folder)
 
     def tag(self, **values: str) -> None:
         """Set tags."""

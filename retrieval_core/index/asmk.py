@@ -163,6 +163,9 @@ class AsmkIndex:
         Args:
             folder: on the disk, for an index that is larger than the memory: its posting lists
                 are put together there, and nothing stays behind. Default: in memory.
+
+        Raises:
+            StorageError: there is no such folder, or no room in it.
         """
         with self._changing:
             snapshot = self._snapshot
@@ -257,6 +260,7 @@ class AsmkIndex:
 
         Raises:
             ConcurrentWriteError: another process writes there, or has since this was opened.
+            StorageError: it cannot be written.
         """
         words = self.codebook
         settings = {
@@ -291,6 +295,7 @@ class AsmkIndex:
                 f"{uri} was built with codebook {description['codebook']}, not with codebook "
                 f"{codebook.digest}"
             )
+        _require_words(uri, codebook, snapshot)
         return AsmkIndex(codebook, snapshot, binary=description["binary"], version=version)
 
     @staticmethod
@@ -323,7 +328,19 @@ def _own_codebook(directory: ArtifactDirectory, description: Mapping[str, Any]) 
             "with that"
         )
     centroids = map_array(directory, file)
-    return Codebook(centroids, exact=description["exact"], reach=known_reach(description))
+    try:
+        return Codebook(centroids, exact=description["exact"], reach=known_reach(description))
+    except IndexInputError as error:
+        raise ArtifactError(f"{directory.uri}/{file}: {error}") from error
+
+
+def _require_words(uri: str | Path, codebook: Codebook, snapshot: Snapshot) -> None:
+    for segment in snapshot.segments:
+        if len(segment.offsets) != codebook.size + 1:
+            raise ArtifactError(
+                f"{uri} has posting lists of {len(segment.offsets) - 1} visual words, its codebook "
+                f"{codebook.size}"
+            )
 
 
 def _small_merged(snapshot: Snapshot) -> Snapshot:

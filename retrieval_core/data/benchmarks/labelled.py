@@ -1,5 +1,6 @@
 """Datasets of metric learning: images with a class each, and no class on both sides."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,7 +33,8 @@ def labelled_catalogue(name: str, images: Iterable[LabelledImage]) -> Catalogue:
         images: in the order of their ids.
 
     Raises:
-        DatasetError: a class has training and test images; names the classes.
+        DatasetError: a class has training and test images, or an image is listed twice; names
+            them.
     """
     rows = tuple(
         ImageRow(i, str(image.path), image.label, image.split, image.role, image.box)
@@ -40,7 +42,9 @@ def labelled_catalogue(name: str, images: Iterable[LabelledImage]) -> Catalogue:
     )
     test = [row for row in rows if row.split == "test"]
     shared = {row.label for row in rows if row.split != "test"} & {row.label for row in test}
-    _refuse(name, shared, "has training and test images, which the protocol forbids")
+    _refuse(name, shared, "a class has training and test images, which the protocol forbids")
+    times = Counter(row.path for row in rows)
+    _refuse(name, {path for path in times if times[path] > 1}, "an image is listed more than once")
     return Catalogue(name, rows, label_truth(test), revisited=False)
 
 
@@ -80,8 +84,8 @@ def refuse_empty_classes(name: str, classes: Iterable[str], labels: Iterable[str
         DatasetError: names the classes.
     """
     listed, used = set(classes), set(labels)
-    _refuse(name, listed - used, "has no image")
-    _refuse(name, used - listed, "is that of an image, and not listed")
+    _refuse(name, listed - used, "a class has no image")
+    _refuse(name, used - listed, "a class is that of an image, and not listed")
 
 
 def read_lines(path: Path, columns: int, *, skip: int = 0) -> list[list[str]]:
@@ -167,9 +171,9 @@ def image_folder(candidates: Sequence[Path], image: str) -> Path:
     return next((folder for folder in candidates if (folder / top).exists()), candidates[0])
 
 
-def _refuse(name: str, classes: set[str], fault: str) -> None:
-    if not classes:
+def _refuse(name: str, found: set[str], fault: str) -> None:
+    if not found:
         return
-    more = f" and {len(classes) - LISTED:,} more" if len(classes) > LISTED else ""
-    listed = ", ".join(sorted(classes)[:LISTED])
-    raise DatasetError(f"{name}: a class {fault}: {listed}{more}; get the published lists")
+    more = f" and {len(found) - LISTED:,} more" if len(found) > LISTED else ""
+    listed = ", ".join(sorted(found)[:LISTED])
+    raise DatasetError(f"{name}: {fault}: {listed}{more}; get the published lists")

@@ -304,6 +304,15 @@ def test_an_index_saved_without_its_codebook_is_opened_with_it(tmp_path):
     assert_same(AsmkIndex.open(tmp_path, CODEBOOK), built({4: [1]}))
 
 
+def test_a_codebook_of_another_size_is_refused_whatever_the_description_says(tmp_path):
+    built({4: [1]}).save(tmp_path, with_codebook=False)
+    other = Codebook(CODEBOOK.centroids[:5])
+    description = (tmp_path / "index.json").read_text()
+    (tmp_path / "index.json").write_text(description.replace(CODEBOOK.digest, other.digest))
+    with pytest.raises(ArtifactError, match="posting lists of 12 visual words, its codebook 5"):
+        AsmkIndex.open(tmp_path, other)
+
+
 def test_opening_names_what_is_missing(tmp_path):
     with pytest.raises(ArtifactError, match=r"index\.json"):
         AsmkIndex.open(tmp_path)

@@ -190,6 +190,15 @@ def test_wrong_lists_are_named(tmp_path: Path, case: Damage) -> None:
         read_benchmark(own(name, folder, crop_to_box=crops))
 
 
+def test_an_image_that_is_listed_twice_is_refused(tmp_path: Path) -> None:
+    folder = unpacked("stanford-online-products", tmp_path)
+    (path,) = folder.rglob("Ebay_test.txt")
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines, lines[-1]]))
+    with pytest.raises(DatasetError, match=f"listed more than once: .*{lines[-1].split()[-1]}"):
+        read_benchmark(own("stanford-online-products", folder))
+
+
 def test_labels_are_texts_whatever_they_look_like(tmp_path: Path) -> None:
     folder = unpacked("stanford-online-products", tmp_path)
     edit(next(folder.rglob("Ebay_test.txt")), "9 5 2", "9 Ünïcode-7 2")
