@@ -17,7 +17,7 @@ PROJECT = Path(__file__).parents[3]
 PUBLISHED = {
     path.stem: path
     for path in sorted((PROJECT / "configs").glob("*.yaml"))
-    if load_config(path).model.weights in CHECKPOINTS
+    if (checkpoint := CHECKPOINTS.get(load_config(path).model.weights)) and not checkpoint.start
 }
 
 
