@@ -5,10 +5,9 @@ memory layout alone, the loss is computed on the joined descriptors, and one bac
 Ours is what `retrieval_core.training` does with the same images: a labelled batch from the reader,
 whose decoded images are kept, a few images at a time through the network, its frozen batch-norm
 folded into the convolutions. Both see the same pixels and the same loss in float32, so that their
-gradients have to agree, which is checked
-as far as float32 goes; ours in bfloat16 is measured for information. All run in
-this process, in turn, so that a change of the machine's speed meets all; a warm-up round is not
-counted.
+gradients have to agree, which is checked as far as float32 goes. Ours in bfloat16, and ours where
+every image is decoded anew, as in the first epoch, are measured for information. All run in this
+process, in turn, so that a change of the machine's speed meets all; a warm-up round is not counted.
 
     python benchmarks/training.py --size 224 --classes 8 --images 4 --repeats 5 --threads 2
     python benchmarks/training.py --backbone mobilenet_v2 --weights PATH
@@ -113,11 +112,11 @@ class Comparison:
         )
         self.catalogue = catalogue
         self.course = self._course()
+        self.half = self._course(precision="bfloat16")
         self.rows, self.labels = _batch(catalogue, options.classes, options.images)
         # decoded once, as from the second epoch on
-        self.reader = ImageReader(
-            self.model, options.size, total=len(self.rows), max_excluded=0, cache_bytes=2e9
-        )
+        self.reader = self._reader(options.size, cache_bytes=2e9)
+        self.decoder = self._reader(options.size, cache_bytes=0)
 
     def measure(self) -> Result:
         """Every loop in turn, round by round."""
@@ -126,7 +125,12 @@ class Comparison:
         difference = float((ours - plain).norm() / plain.norm())
         if difference > LARGEST_DIFFERENCE:
             raise SystemExit(f"gradients differ by {difference:.2g} of their norm")
-        loops = {"plain": self.plain, "ours": self.ours, "ours, bfloat16": self.ours_in_bfloat16}
+        loops = {
+            "plain": self.plain,
+            "ours": self.ours,
+            "ours, decoding": self.ours_decoding,
+            "ours, bfloat16": self.ours_in_bfloat16,
+        }
         seconds: dict[str, list[float]] = {name: [] for name in loops}
         for _ in range(1 + self.repeats):
             for name, loop in loops.items():
@@ -150,24 +154,33 @@ class Comparison:
 
     def ours(self) -> None:
         """The course's way."""
-        self._ours(self.course)
+        self._ours(self.course, self.reader)
+
+    def ours_decoding(self) -> None:
+        """The same with every image read from its file."""
+        self._ours(self.course, self.decoder)
 
     def ours_in_bfloat16(self) -> None:
         """The same in half precision."""
-        self._ours(self._course(precision="bfloat16"))
+        self._ours(self.half, self.reader)
+
+    def _reader(self, size: int, cache_bytes: float) -> ImageReader:
+        return ImageReader(
+            self.model, size, total=len(self.rows), max_excluded=0, cache_bytes=cache_bytes
+        )
 
     def _course(self, **changes: object) -> LabelledCourse:
         config = self.config.model_copy(update=changes)
         return LabelledCourse(self.model, self.catalogue, config, seed=0)
 
-    def _ours(self, course: LabelledCourse) -> None:
+    def _ours(self, course: LabelledCourse, reader: ImageReader) -> None:
         with folded_batch_norm(self.model):
             (batch,) = load_batches(
                 [np.arange(len(self.rows))],
                 self.rows,
                 self.labels.numpy(),
                 course._augmentation,
-                self.reader,
+                reader,
                 group=1,
                 seed=(0,),
             )

@@ -1,8 +1,8 @@
 """Every shell command of README and docs can be run as it stands.
 
-Blocks that take gigabytes, a cluster or a finished run are not executed here but read: the shell
-must parse them, each program must know its options, and each experiment must be valid. The
-commands on own photographs are executed in tests/e2e, those on datasets here.
+All of them are read: the shell must parse them, each program must know its options, and each
+experiment must be valid. Those on datasets are executed here, those on own photographs, pictures,
+clusters, served and published networks in tests/e2e.
 """
 
 import re
