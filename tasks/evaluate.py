@@ -77,15 +77,12 @@ def evaluate(
 
     def build(run: StageRun) -> Outcome:
         catalogue = Catalogue.load(load_manifest(features.uri).input("dataset").uri)
-        length = ranking_length(catalogue, config, _images(index, distractors))
-        indexes, offsets = _indexes(catalogue, index, distractors)
         search = Search(
-            indexes=indexes,
-            offsets=offsets,
+            *_indexes(catalogue, index, distractors),
             features=features.uri,
             asmk=asmk,
             vector=vector,
-            top_k=length,
+            top_k=ranking_length(catalogue, config, _images(index, distractors)),
             processing=_processing(postprocessing, neighbours),
         )
         ranking = _rank(context, run, search, [row.image_id for row in catalogue.queries()])

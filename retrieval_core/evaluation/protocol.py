@@ -9,12 +9,11 @@ from typing import Any, Literal
 from retrieval_core.config import PipelineConfig
 from retrieval_core.data.catalogue import Catalogue
 from retrieval_core.data.overlap import Overlap
+from retrieval_core.models.zoo import starting_state
 
 LISTED = 20
 RELEASED_FIRE = {"fire", "fire.pth"}
 """Checkpoint and file that the published code of the super-feature loss has trained."""
-BEFORE_TRAINING = {"none", "efficientnet-lite0", "hub", "fire_imagenet"}
-"""Weights that no retrieval loss has seen."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +118,7 @@ def _shared_images(overlap: Overlap) -> list[Remark]:
 
 def _unknown_training(config: PipelineConfig, overlap: Overlap | None) -> list[Remark]:
     trained_here = config.training.epochs or (overlap and overlap.train_images)
-    if trained_here or config.model.weights in BEFORE_TRAINING:
+    if trained_here or starting_state(config.model.weights) == "untrained":
         return []
     text = (
         "The network is used as it came, and no training dataset is named: whether test landmarks "
@@ -147,33 +146,36 @@ def _exclusions(catalogue: Catalogue, excluded: Sequence[Mapping[str, Any]]) -> 
 
 
 def _ratio_test(config: PipelineConfig) -> list[Remark]:
-    loss, weights, remarks = config.training.loss, config.model.weights, []
-    if config.model.method == "fire" and PurePosixPath(weights).name in RELEASED_FIRE:
+    before = _starting_ratio_test(config) if config.model.method == "fire" else []
+    loss = config.training.loss
+    if not config.training.epochs or loss.kind != "super_feature":
+        return before
+    meaning = {
+        "paper": "The smallest distance is divided by the second smallest, as in the paper. "
+        "The published code divides by an index instead: its scores may differ.",
+        "released": "The smallest distance is divided by the index of the second smallest, as "
+        "in the published code, which all but disables the test.",
+    }
+    text = f"{meaning[loss.ratio_test]} Accepted up to {loss.ratio:g}."
+    return [*before, Remark("note", f"Trained with the ratio test '{loss.ratio_test}'", text)]
+
+
+def _starting_ratio_test(config: PipelineConfig) -> list[Remark]:
+    """What is known of the test that trained FIRe's weights before they came here."""
+    weights = config.model.weights
+    if PurePosixPath(weights).name in RELEASED_FIRE:
         text = (
             "The starting weights were trained with the published code of FIRe, whose ratio test "
             "divides by the index of the second nearest super-feature, not by its distance."
         )
-        remarks.append(Remark("note", "Weights from the released ratio test", text))
-    elif (
-        config.model.method == "fire"
-        and not config.training.epochs
-        and weights not in BEFORE_TRAINING
-    ):
-        text = (
-            f"Weights: {weights}. Which of its two forms trained them, that of the paper or that "
-            "of the published code, is not recorded with them."
-        )
-        remarks.append(Remark("note", "The ratio test of the weights is not known", text))
-    if config.training.epochs and loss.kind == "super_feature":
-        meaning = {
-            "paper": "The smallest distance is divided by the second smallest, as in the paper. "
-            "The published code divides by an index instead: its scores may differ.",
-            "released": "The smallest distance is divided by the index of the second smallest, as "
-            "in the published code, which all but disables the test.",
-        }
-        text = f"{meaning[loss.ratio_test]} Accepted up to {loss.ratio:g}."
-        remarks.append(Remark("note", f"Trained with the ratio test '{loss.ratio_test}'", text))
-    return remarks
+        return [Remark("note", "Weights from the released ratio test", text)]
+    if config.training.epochs or starting_state(weights) == "untrained":
+        return []
+    text = (
+        f"Weights: {weights}. Which of its two forms trained them, that of the paper or that "
+        "of the published code, is not recorded with them."
+    )
+    return [Remark("note", "The ratio test of the weights is not known", text)]
 
 
 def _truncation(config: PipelineConfig, ranked: int | None, database: int) -> list[Remark]:
