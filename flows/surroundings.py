@@ -41,7 +41,6 @@ def tracked_steps(
         RetrievalError: something that the configuration names is not there.
     """
     from flows.steps import Steps
-    from tasks.cluster import disconnect
 
     root = chosen_workdir(workdir)
     if with_network:
@@ -49,21 +48,19 @@ def tracked_steps(
     _check_datasets(config, root)
     with tracked_context(config.name, config.runtime, root) as context:
         context.run.log_config(config)
-        try:
-            yield Steps(context, config)
-        finally:
-            disconnect()
+        yield Steps(context, config)
 
 
 @contextmanager
 def tracked_context(name: str, runtime: RuntimeConfig, workdir: str) -> Iterator["RunContext"]:
-    """An MLflow run that ends FINISHED, FAILED or KILLED.
+    """An MLflow run that ends FINISHED, FAILED or KILLED, and then leaves the cluster.
 
     Args:
         name: of the run.
         runtime: of the flow.
         workdir: from `chosen_workdir`.
     """
+    from tasks.cluster import cluster_scope
     from tasks.context import RunContext
     from tasks.tracking import start_run
 
@@ -71,7 +68,8 @@ def tracked_context(name: str, runtime: RuntimeConfig, workdir: str) -> Iterator
     run.log_environment()
     status = "FAILED"
     try:
-        yield RunContext(workdir, run, runtime)
+        with cluster_scope():
+            yield RunContext(workdir, run, runtime)
         status = "FINISHED"
     except KeyboardInterrupt:
         status = "KILLED"

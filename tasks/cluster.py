@@ -5,8 +5,9 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -35,31 +36,78 @@ SHARD_RETRIES = 3
 KNOCK_SECONDS = 10.0
 
 _lock = threading.Lock()
-_workers: list[Any] = []
+
+
+@dataclass
+class _Connection:
+    """Of this process.
+
+    Attributes:
+        wanted: what `connect` was asked for; None where `ray.init` was called by someone else.
+        workers: the pool.
+        scopes: how many `cluster_scope` are open.
+        left: set when the cluster is left; another one has its own.
+    """
+
+    wanted: tuple[str | None, int, float] | None = None
+    workers: list[Any] = field(default_factory=list)
+    scopes: int = 0
+    left: threading.Event = field(default_factory=threading.Event)
+
+
+_connection = _Connection()
 
 
 def connect(config: RayConfig) -> None:
     """Join the configured cluster, or start a local one that ends with this process.
 
+    What another cluster or other workers were configured for is left first; a connection that
+    `ray.init` made stays.
+
     Raises:
         ServiceError: no cluster answers at the configured address.
     """
+    wanted = (config.address, config.workers, config.gpus_per_worker)
     with _lock:
         if ray.is_initialized():
-            return
+            if _connection.wanted in (None, wanted):
+                return
+            _leave()
+        _connection.wanted = wanted
         if config.address:
             _join(config.address)
             return
-        # "local", since Ray would else join any cluster that was ever started on this machine.
-        ray.init(
-            address="local",
-            num_cpus=os.cpu_count(),
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            object_store_memory=OBJECT_STORE_BYTES,
-            _temp_dir=os.environ.get("RAY_TMPDIR"),
-        )
+        _start_lasting(_start, _connection.left)
+
+
+def _start() -> None:
+    # "local", since Ray would else join any cluster that was ever started on this machine.
+    ray.init(
+        address="local",
+        num_cpus=os.cpu_count(),
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        object_store_memory=OBJECT_STORE_BYTES,
+        _temp_dir=os.environ.get("RAY_TMPDIR"),
+    )
+
+
+def _start_lasting(start: Callable[[], None], left: threading.Event) -> None:
+    """Linux ends a local cluster with the thread that started it: not one of a flow, then."""
+    started: Future[None] = Future()
+
+    def run() -> None:
+        try:
+            start()
+            started.set_result(None)
+        except BaseException as error:
+            started.set_exception(error)
+        else:
+            left.wait()
+
+    threading.Thread(target=run, name="ray", daemon=True).start()
+    started.result()
 
 
 def _join(address: str) -> None:
@@ -86,11 +134,33 @@ def resource(name: str) -> float:
     return float(ray.cluster_resources().get(name, 0))  # type: ignore[no-untyped-call]
 
 
+@contextmanager
+def cluster_scope() -> Iterator[None]:
+    """Leave the cluster at the end, or where these are nested at the end of the outermost.
+
+    Runs inside one scope share workers, whose start takes longer than many a stage.
+    """
+    _connection.scopes += 1
+    try:
+        yield
+    finally:
+        _connection.scopes -= 1
+        if not _connection.scopes:
+            disconnect()
+
+
 def disconnect() -> None:
     """Stop the workers and leave the cluster."""
     with _lock:
-        _workers.clear()
-        ray.shutdown()
+        _leave()
+
+
+def _leave() -> None:
+    _connection.workers.clear()
+    _connection.wanted = None
+    ray.shutdown()
+    _connection.left.set()
+    _connection.left = threading.Event()
 
 
 @dataclass(frozen=True)
@@ -188,15 +258,15 @@ def users_errors() -> Iterator[None]:
 def _pool(config: RayConfig) -> list[Any]:
     connect(config)
     with _lock:
-        if not _workers:
+        if not _connection.workers:
             actor = ray.remote(Worker).options(
                 num_cpus=CORES_PER_WORKER,
                 num_gpus=_gpus_per_worker(config),
                 max_restarts=-1,
                 max_task_retries=SHARD_RETRIES,
             )
-            _workers.extend(actor.remote() for _ in range(_pool_size(config)))
-        return list(_workers)
+            _connection.workers.extend(actor.remote() for _ in range(_pool_size(config)))
+        return list(_connection.workers)
 
 
 def _pool_size(config: RayConfig) -> int:

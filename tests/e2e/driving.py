@@ -65,7 +65,7 @@ class Workdir:
 
     path: Path
 
-    def start(self, *arguments: str, **environment: str) -> Driver:
+    def start(self, *arguments: str, cwd: Path | None = None, **environment: str) -> Driver:
         """Start a command on this work directory."""
         command = [str(COMMAND), *arguments, "--workdir", str(self.path)]
         log = self.path / f"output-{uuid.uuid4().hex}.txt"
@@ -76,6 +76,7 @@ class Workdir:
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                cwd=cwd,
                 env={**inherited, **environment},
             )
         return Driver(process, log)

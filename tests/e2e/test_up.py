@@ -2,12 +2,14 @@
 
 import json
 import re
+import shlex
 import signal
 import socket
 import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 import pytest
@@ -20,6 +22,7 @@ from tasks.running import read_running
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
+PROJECT = Path(__file__).parents[2]
 ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
 
@@ -95,8 +98,10 @@ def services(make_workdir, tmp_path_factory, sessions):
     (configs / "tiny.yaml").write_text(yaml.safe_dump(tiny))
     (configs / "other.yaml").write_text("{extends: tiny.yaml, name: other}")
     prefect, mlflow = _free_ports()
-    arguments = ["--configs", str(configs), "--retrain", "30 2 * * 1"]
-    arguments += ["--prefect-port", str(prefect), "--mlflow-port", str(mlflow)]
+    page = (PROJECT / "docs" / "screens.md").read_text()
+    asked = " ".join(re.findall(r"^retrieval up (.+)$", page, re.M))
+    asked = asked.replace("4300", str(prefect)).replace("5100", str(mlflow))
+    arguments = ["--configs", str(configs), *shlex.split(asked)]
     workdir = make_workdir("u")
     driver = _start(workdir, arguments, sessions)
     address = "http://127.0.0.1:"
@@ -116,7 +121,7 @@ def test_three_services_are_healthy_and_their_addresses_printed(services):
     names = "pipeline extract index distractors evaluate retrain"
     assert found.keys() == set(names.split())
     assert all(d["status"] == "READY" for d in found.values())
-    assert found["retrain"]["schedules"][0]["schedule"]["cron"] == "30 2 * * 1"
+    assert found["retrain"]["schedules"][0]["schedule"]["cron"] == "30 2 * * 1-5"
     assert found["retrain"]["parameters"] == {"config": {"extends": "other"}}
 
 
@@ -236,7 +241,7 @@ def test_after_kill_9_the_next_up_ends_what_is_left_and_has_everything(services,
     assert state["type"] == "CRASHED"
     names = {r["name"] for r in services.call("/flow_runs/filter", {})}
     assert {"in-the-shell", "cut"} <= names
-    assert services.deployment("retrain")["schedules"][0]["schedule"]["cron"] == "30 2 * * 1"
+    assert services.deployment("retrain")["schedules"][0]["schedule"]["cron"] == "30 2 * * 1-5"
 
 
 def test_ctrl_c_ends_everything_also_a_run(services):

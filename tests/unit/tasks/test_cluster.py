@@ -1,5 +1,7 @@
 import os
 import tempfile
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,7 @@ import ray
 
 from retrieval_core.config import RayConfig
 from retrieval_core.errors import ServiceError
-from tasks.cluster import connect, disconnect
+from tasks.cluster import cluster_scope, connect, disconnect
 
 
 @pytest.mark.slow
@@ -29,3 +31,32 @@ def test_a_cluster_that_does_not_answer_is_named(address):
     disconnect()
     with pytest.raises(ServiceError, match=rf"{address} \(runtime\.ray\.address\)"):
         connect(RayConfig(address=address))
+
+
+@pytest.mark.slow
+def test_a_cluster_lasts_longer_than_the_thread_that_asked_for_it():
+    disconnect()
+    with cluster_scope():
+        flow = threading.Thread(target=connect, args=[RayConfig()])
+        flow.start()
+        flow.join()
+        # Linux would end the cluster within milliseconds of its thread
+        time.sleep(1)
+        assert ray.get(ray.put("alive"), timeout=30) == "alive"
+        assert ray.cluster_resources()["CPU"] == os.cpu_count()
+
+
+@pytest.mark.slow
+def test_runs_inside_one_scope_share_what_they_connected_to():
+    disconnect()
+    with cluster_scope():
+        with cluster_scope():
+            connect(RayConfig(workers=1))
+            first = ray.get_runtime_context().get_job_id()
+        assert ray.is_initialized()
+        connect(RayConfig(workers=1, queries_per_partition=7))
+        assert ray.get_runtime_context().get_job_id() == first
+        node = ray.get_runtime_context().get_node_id()
+        connect(RayConfig(workers=2))
+        assert ray.get_runtime_context().get_node_id() != node
+    assert not ray.is_initialized()
