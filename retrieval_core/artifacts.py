@@ -162,6 +162,8 @@ class ArtifactDirectory:
                 yield temporary
                 _flush(temporary)
                 temporary.replace(target)
+                # a file's name is the folder's content: without this a power cut may lose it
+                _flush(target.parent)
             finally:
                 temporary.unlink(missing_ok=True)
             return
@@ -392,5 +394,9 @@ def _protocols(fs: fsspec.AbstractFileSystem) -> tuple[str, ...]:
 
 
 def _flush(path: Path) -> None:
-    with path.open("rb") as stream:
-        os.fsync(stream.fileno())
+    """Have a file, or a folder's list of names, on the disk before going on."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -40,6 +40,7 @@ def build_codebook(
             seed=seed,
             iterations=config.iterations,
             exact=config.exact,
+            device=config.device,
             progress=run.progress,
         )
         codebook.save(run.directory)

@@ -29,6 +29,9 @@ class CodebookConfig(Config):
         ge=1,
         description="of these descriptors, clustered per visual word at most; drawn at random",
     )
+    device: Literal["cpu", "cuda"] = Field(
+        "cpu", description="of the clustering; cuda where the machine that runs the flow has a GPU"
+    )
 
 
 class AsmkConfig(Config):

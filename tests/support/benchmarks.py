@@ -267,17 +267,11 @@ def car_models() -> np.ndarray:
     return np.array([f"Make Model {n} 2012" for n in range(1, 197)], object).reshape(1, -1)
 
 
-def write_cars(folder: Path, *, again: Sequence[int] = ()) -> None:
-    """Every model of Cars196 in one archive, as the mirror of Stanford has it.
-
-    Args:
-        folder: the archive's.
-        again: classes of which there is one more image.
-    """
-    classes = [*again, *CARS]
-    names = [f"car_ims/{number:06d}.jpg" for number in range(1, len(classes) + 1)]
-    members = class_views(names, classes)
-    annotations = car_annotations("relative_im_path", names, classes)
+def write_cars(folder: Path) -> None:
+    """Every model of Cars196 in one archive, as the mirror of Stanford has it."""
+    names = [f"car_ims/{number:06d}.jpg" for number in range(1, len(CARS) + 1)]
+    members = class_views(names, CARS)
+    annotations = car_annotations("relative_im_path", names, CARS)
     members["cars_annos.mat"] = mat(annotations=annotations, class_names=car_models())
     path = folder / "cars196/CARS196.zip"
     write_zip(path, {f"cars196/{name}": content for name, content in members.items()})
