@@ -10,6 +10,7 @@ from torch.nn.functional import normalize
 
 from retrieval_core.config import LibraryLossConfig
 from retrieval_core.losses.library import LibraryLoss
+from retrieval_core.losses.pairs import at_least_single
 
 MINERS = [
     "AngularMiner",
@@ -31,7 +32,8 @@ def build(miner, *, loss="TripletMarginLoss", seed=0, dim=8, **arguments):
 
 def mined(batch, miner, **arguments):
     """The triplets, or pairs of positives and pairs of negatives, as sets of tuples."""
-    found = [index.tolist() for index in build(miner, **arguments).miner(*batch)]
+    precise = at_least_single(batch[0])
+    found = [index.tolist() for index in build(miner, **arguments).miner(precise, batch[1])]
     if len(found) == 3:
         return set(zip(*found, strict=True))
     return set(zip(*found[:2], strict=True)), set(zip(*found[2:], strict=True))
@@ -41,7 +43,9 @@ class Pairs:
     """Distances and cosines of a batch, by hand."""
 
     def __init__(self, batch):
-        self.rows, self.labels = batch[0].tolist(), batch[1].tolist()
+        # rounded to a half, they are not of unit norm
+        self.rows = normalize(batch[0].double(), dim=1).tolist()
+        self.labels = batch[1].tolist()
         self.images = range(len(self.rows))
 
     def distance(self, i, j):
@@ -63,9 +67,10 @@ class Pairs:
 
 
 @pytest.fixture(params=["usual_batch", "uneven_batch"])
-def pairs_batch(request):
+def pairs_batch(request, dtype):
     """A batch without ties."""
-    return request.getfixturevalue(request.param)
+    embeddings, labels = request.getfixturevalue(request.param)
+    return embeddings.to(dtype), labels
 
 
 @pytest.fixture
