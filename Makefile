@@ -29,8 +29,8 @@ demo: $(STAMP)  ## train, index and score on the demo photographs
 	$(BIN)/retrieval run configs/how_lite0_demo.yaml --workdir $(WORKDIR)
 
 test: $(STAMP)  ## all tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit tests/integration -n 2
-	$(BIN)/python -m pytest tests/e2e
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit tests/integration -n 2 --durations=10
+	$(BIN)/python -m pytest tests/e2e -n 2 --dist loadfile --durations=10
 
 test-fast: $(STAMP)  ## the tests that take seconds
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit -m "not slow" -n 2
