@@ -1,8 +1,7 @@
 """Every shell command of README and docs can be run as it stands.
 
 All of them are read: the shell must parse them, each program must know its options, and each
-experiment must be valid. Those on datasets are executed here, those on own photographs, pictures,
-clusters, served and published networks in tests/e2e.
+experiment must be valid. Those that download datasets are executed here, the others in tests/e2e.
 """
 
 import re
