@@ -33,7 +33,22 @@ def make_workdir(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def finished(make_workdir):
-    """A work directory with an undisturbed run, and what the run printed."""
+def first_run(make_workdir):
+    """A work directory with an undisturbed run, what the run printed, and its rankings.
+
+    Other runs may follow in the same work directory.
+    """
     workdir = make_workdir("w")
-    return workdir, workdir.run()
+    return workdir, workdir.run(), workdir.rankings()
+
+
+@pytest.fixture(scope="session")
+def finished(first_run):
+    """The work directory with an undisturbed run, and what the run printed."""
+    return first_run[:2]
+
+
+@pytest.fixture(scope="session")
+def undisturbed(first_run):
+    """Rankings of the undisturbed run."""
+    return first_run[2]

@@ -56,9 +56,8 @@ def ended_with(processes):
                 continue
 
 
-def test_a_cluster_finds_what_one_machine_finds(finished, make_workdir, tmp_path):
-    alone, _ = finished
-    together = make_workdir("c", template=alone)
+def test_a_cluster_finds_what_one_machine_finds(finished, undisturbed, make_workdir, tmp_path):
+    together = make_workdir("c", template=finished[0])
     text = PAGE.read_text()
     for name, real in {
         "6399": str(chosen_port("127.0.0.1", 0)),
@@ -71,7 +70,7 @@ def test_a_cluster_finds_what_one_machine_finds(finished, make_workdir, tmp_path
     with ended_with(started):
         for block in (head, node, run):
             started.append(shell(block, tmp_path))
-    expected, found = alone.rankings(), together.rankings()
-    assert expected.keys() == found.keys()
-    for name, ranking in expected.items():
+    found = together.rankings()
+    assert undisturbed.keys() == found.keys()
+    for name, ranking in undisturbed.items():
         np.testing.assert_array_equal(found[name], ranking)

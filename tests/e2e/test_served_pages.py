@@ -123,6 +123,8 @@ def test_the_flows_are_deployed_on_a_server_elsewhere(finished, tmp_path, monkey
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
         "PREFECT_HOME": str(tmp_path / "prefect"),
         "RETRIEVAL_WORKDIR": str(workdir.path),
+        # other tests count the runs of this work directory
+        "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db",
     }.items():
         monkeypatch.setitem(ENVIRONMENT, name, value)
     create, deploy, work = re.findall(r"^prefect .*", (PAGES / "cluster.md").read_text(), re.M)

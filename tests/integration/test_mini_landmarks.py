@@ -2,7 +2,9 @@
 
 import csv
 import tarfile
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from retrieval_core.artifacts import ArtifactDirectory
@@ -23,6 +25,7 @@ from retrieval_core.features.extract import extract_shard
 from retrieval_core.features.shards import plan_shards
 from retrieval_core.features.store import FeatureStore
 from retrieval_core.index import AsmkIndex, Codebook, VectorIndex
+from retrieval_core.index.codebook import CELLS_FROM
 from retrieval_core.models import build_model
 from retrieval_core.search.local import rank_local
 from retrieval_core.search.vector import rank_global
@@ -90,6 +93,14 @@ def store(model, catalogue, tmp_path_factory):
     return _extract(model, catalogue.rows, SETTINGS, tmp_path_factory.mktemp("landmarks"))
 
 
+@pytest.fixture(scope="module")
+def training_descriptors(model, demo, tmp_path_factory):
+    """Local descriptors of the demo's training images, (n, d) float32."""
+    one_scale = SETTINGS.model_copy(update={"scales": (1.0,)})
+    words = _extract(model, demo.split("train"), one_scale, tmp_path_factory.mktemp("demo-words"))
+    return words.sample_local(100_000, seed=0)
+
+
 def _map(codebook, store, catalogue, **options):
     """Scores of ASMK with these visual words."""
     index = AsmkIndex.create(codebook, **options)
@@ -100,10 +111,10 @@ def _map(codebook, store, catalogue, **options):
     return evaluate_ranking(ranking, catalogue, EvaluationConfig(bootstrap=0)).metrics
 
 
-def test_asmk_on_local_descriptors_is_above_the_floor(model, store, catalogue, demo, tmp_path):
-    one_scale = SETTINGS.model_copy(update={"scales": (1.0,)})
-    words = _extract(model, demo.split("train"), one_scale, tmp_path / "demo")
-    codebook = Codebook.train(words.sample_local(100_000, seed=0), 2048, seed=0)
+def test_asmk_on_local_descriptors_is_above_the_floor(
+    model, store, catalogue, training_descriptors
+):
+    codebook = Codebook.train(training_descriptors, 2048, seed=0)
     local = _map(codebook, store, catalogue, binary=False)
     vectors = VectorIndex.create(model.global_dim)
     vectors.add(*store.global_descriptors())
@@ -114,3 +125,19 @@ def test_asmk_on_local_descriptors_is_above_the_floor(model, store, catalogue, d
         reached = local[name], whole[name]
         print(f"{name}: ASMK {reached[0]:.3f}, global {reached[1]:.3f}, floor {floor}")
         assert reached[0] > floor
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_words_of_nearby_cells_cost_at_most_a_tenth_of_a_point(
+    store, catalogue, training_descriptors, binary
+):
+    codebook = Codebook.train(training_descriptors, CELLS_FROM, seed=0, iterations=3)
+    # as the stage that indexes a database does
+    tuned = codebook.reaching(store.sample_local(2_000, seed=0))
+    exact = replace(codebook, exact=True)
+    descriptors = store.sample_local(10_000, seed=1)
+    agreement = np.mean(tuned.assign(descriptors) == exact.assign(descriptors))
+    scores = [_map(words, store, catalogue, binary=binary)["map"] for words in (exact, tuned)]
+    print(f"{agreement:.4f} of the words the same, mAP {scores[0]:.4f} and {scores[1]:.4f}")
+    assert 0.98 < agreement < 1
+    assert scores[1] == pytest.approx(scores[0], abs=1e-3)
