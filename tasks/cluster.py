@@ -43,14 +43,16 @@ class _Connection:
     """Of this process.
 
     Attributes:
-        wanted: what `connect` was asked for; None where `ray.init` was called by someone else.
-        workers: the pool.
+        address: of the cluster that `connect` was asked for.
+        ours: whether `connect` made it, not a `ray.init` elsewhere.
+        pool: workers, by what was configured of them; one entry at most.
         scopes: how many `cluster_scope` are open.
         left: set when the cluster is left; another one has its own.
     """
 
-    wanted: tuple[str | None, int, float] | None = None
-    workers: list[Any] = field(default_factory=list)
+    address: str | None = None
+    ours: bool = False
+    pool: dict[tuple[int, float], list[Any]] = field(default_factory=dict)
     scopes: int = 0
     left: threading.Event = field(default_factory=threading.Event)
 
@@ -61,19 +63,17 @@ _connection = _Connection()
 def connect(config: RayConfig) -> None:
     """Join the configured cluster, or start a local one that ends with this process.
 
-    What another cluster or other workers were configured for is left first; a connection that
-    `ray.init` made stays.
+    A cluster at another address is left first, unless it was joined by `ray.init`.
 
     Raises:
         ServiceError: no cluster answers at the configured address.
     """
-    wanted = (config.address, config.workers, config.gpus_per_worker)
     with _lock:
         if ray.is_initialized():
-            if _connection.wanted in (None, wanted):
+            if not _connection.ours or _connection.address == config.address:
                 return
             _leave()
-        _connection.wanted = wanted
+        _connection.address, _connection.ours = config.address, True
         if config.address:
             _join(config.address)
             return
@@ -156,8 +156,8 @@ def disconnect() -> None:
 
 
 def _leave() -> None:
-    _connection.workers.clear()
-    _connection.wanted = None
+    _connection.pool.clear()
+    _connection.ours = False
     ray.shutdown()
     _connection.left.set()
     _connection.left = threading.Event()
@@ -257,16 +257,18 @@ def users_errors() -> Iterator[None]:
 
 def _pool(config: RayConfig) -> list[Any]:
     connect(config)
+    wanted = config.workers, config.gpus_per_worker
     with _lock:
-        if not _connection.workers:
+        if wanted not in _connection.pool:
+            _connection.pool.clear()
             actor = ray.remote(Worker).options(
                 num_cpus=CORES_PER_WORKER,
                 num_gpus=_gpus_per_worker(config),
                 max_restarts=-1,
                 max_task_retries=SHARD_RETRIES,
             )
-            _connection.workers.extend(actor.remote() for _ in range(_pool_size(config)))
-        return list(_connection.workers)
+            _connection.pool[wanted] = [actor.remote() for _ in range(_pool_size(config))]
+        return _connection.pool[wanted]
 
 
 def _pool_size(config: RayConfig) -> int:

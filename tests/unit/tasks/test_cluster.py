@@ -9,7 +9,8 @@ import ray
 
 from retrieval_core.config import RayConfig
 from retrieval_core.errors import ServiceError
-from tasks.cluster import cluster_scope, connect, disconnect
+from tasks import cluster
+from tasks.cluster import cluster_scope, connect, disconnect, map_on_workers
 
 
 @pytest.mark.slow
@@ -47,16 +48,22 @@ def test_a_cluster_lasts_longer_than_the_thread_that_asked_for_it():
 
 
 @pytest.mark.slow
-def test_runs_inside_one_scope_share_what_they_connected_to():
+def test_runs_inside_one_scope_share_the_cluster_and_its_workers(monkeypatch):
+    class Named:
+        def pid(self):
+            return os.getpid()
+
+    def process_of(worker, _):
+        return worker.pid.remote()
+
+    monkeypatch.setattr(cluster, "Worker", Named)
     disconnect()
     with cluster_scope():
         with cluster_scope():
-            connect(RayConfig(workers=1))
-            first = ray.get_runtime_context().get_job_id()
-        assert ray.is_initialized()
-        connect(RayConfig(workers=1, queries_per_partition=7))
-        assert ray.get_runtime_context().get_job_id() == first
-        node = ray.get_runtime_context().get_node_id()
-        connect(RayConfig(workers=2))
-        assert ray.get_runtime_context().get_node_id() != node
+            first = set(map_on_workers(RayConfig(workers=1), process_of, [0]))
+            node = ray.get_runtime_context().get_node_id()
+        again = RayConfig(workers=1, queries_per_partition=7)
+        assert set(map_on_workers(again, process_of, [0])) == first
+        assert not first & set(map_on_workers(RayConfig(workers=2), process_of, [0, 1]))
+        assert ray.get_runtime_context().get_node_id() == node
     assert not ray.is_initialized()
