@@ -96,8 +96,8 @@ def store(model, catalogue, tmp_path_factory):
 @pytest.fixture(scope="module")
 def training_descriptors(model, demo, tmp_path_factory):
     """Local descriptors of the demo's training images, (n, d) float32."""
-    one_scale = SETTINGS.model_copy(update={"scales": (1.0,)})
-    words = _extract(model, demo.split("train"), one_scale, tmp_path_factory.mktemp("demo-words"))
+    two_scales = SETTINGS.model_copy(update={"scales": (1.414, 1.0)})
+    words = _extract(model, demo.split("train"), two_scales, tmp_path_factory.mktemp("demo-words"))
     return words.sample_local(100_000, seed=0)
 
 
@@ -140,4 +140,4 @@ def test_words_of_nearby_cells_cost_at_most_a_tenth_of_a_point(
     scores = [_map(words, store, catalogue, binary=binary)["map"] for words in (exact, tuned)]
     print(f"{agreement:.4f} of the words the same, mAP {scores[0]:.4f} and {scores[1]:.4f}")
     assert 0.98 < agreement < 1
-    assert scores[1] == pytest.approx(scores[0], abs=1e-3)
+    assert scores[1] >= scores[0] - 1e-3
