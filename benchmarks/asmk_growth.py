@@ -134,7 +134,7 @@ def _search(snapshot: Snapshot, repeats: int) -> dict[str, Any]:
                 times["read"].append(_timed(lambda w=words: _read(snapshot, w, pool))[0])
             times["together"].append(_timed(lambda: rank(snapshot, together, TOP_K))[0] / QUERIES)
         touched = statistics.mean(_touched(snapshot, words) for words in asked)
-        # a segment keeps the codes of a list in one place, a fifth as many numbers in another
+        # four fifths of the bytes of a list are codes, which lie together
         lists = len(snapshot.segments) * len(asked[0])
         piece = int(touched * 0.8 / lists)
         bandwidth = {

@@ -8,7 +8,6 @@ only the finished shards of an interrupted one, which the next attempt finds and
 import errno
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 import uuid
@@ -21,6 +20,7 @@ from typing import Any
 import fsspec
 from pydantic import BaseModel
 
+from retrieval_core.durability import flush
 from retrieval_core.errors import ArtifactError, ArtifactMismatchError, StorageError
 
 MANIFEST = "manifest.json"
@@ -160,10 +160,10 @@ class ArtifactDirectory:
             temporary = target.with_name(f"{TEMPORARY}{uuid.uuid4().hex}-{target.name}")
             try:
                 yield temporary
-                _flush(temporary)
+                flush(temporary)
                 temporary.replace(target)
                 # a file's name is the folder's content: without this a power cut may lose it
-                _flush(target.parent)
+                flush(target.parent)
             finally:
                 temporary.unlink(missing_ok=True)
             return
@@ -391,12 +391,3 @@ def _is_full(error: Exception) -> bool:
 
 def _protocols(fs: fsspec.AbstractFileSystem) -> tuple[str, ...]:
     return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
-
-
-def _flush(path: Path) -> None:
-    """Have a file, or a folder's list of names, on the disk before going on."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -73,11 +73,11 @@ def connect(config: RayConfig) -> None:
             if not _connection.ours or _connection.address == config.address:
                 return
             _leave()
-        _connection.address, _connection.ours = config.address, True
         if config.address:
             _join(config.address)
-            return
-        _start_lasting(_start, _connection.left)
+        else:
+            _start_lasting(_start, _connection.left)
+        _connection.address, _connection.ours = config.address, True
 
 
 def _start() -> None:

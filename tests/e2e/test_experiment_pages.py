@@ -25,6 +25,12 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(1800)]
 PROJECT = Path(__file__).parents[2]
 # what the pages leave to real data, networks and hours, made small here
 SMALL = ["training.epochs=1", "evaluation.bootstrap=20", "training.threads=1"]
+LOCAL = [
+    "features.max_features=20",
+    "features.image_size=64",
+    "features.scales=[1.0]",
+    "codebook={size: 16, images: 12, max_features: 20}",
+]
 DEMO = [
     "dataset.demo.views=200",
     "dataset.demo.image_size=64",
@@ -33,19 +39,11 @@ DEMO = [
     "training.mining={pool: 10, negatives: 1}",
     "training.image_size=64",
     "training.whitening_images=20",
-    "features.max_features=20",
-    "features.image_size=64",
-    "features.scales=[1.0]",
-    "codebook={size: 16, images: 12, max_features: 20}",
+    *LOCAL,
 ]
 LABELLED = ["model.input.size=32", "training.sampling.classes=2", "features.image_size=32"]
 CARS = ["model.backbone=resnet18", "model.weights=none", "model.dim=24", *LABELLED]
-OXFORD = [
-    "model.backbone=resnet18",
-    "model.weights=none",
-    "training.whitening_images=10",
-    *DEMO[7:],
-]
+OXFORD = ["model.backbone=resnet18", "model.weights=none", "training.whitening_images=10", *LOCAL]
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ ORCHESTRATION = {"prefect", "ray", "mlflow"}
 LEVELS = {
     "errors": 0,
     "locking": 0,
+    "durability": 0,
     "config": 1,
     "artifacts": 1,
     "arrays": 2,
