@@ -1,19 +1,35 @@
-"""Progress of long stages: a bar in the terminal and an artifact in the Prefect UI."""
+"""Progress of long stages: on the terminal or in a log, and an artifact in the Prefect UI."""
 
 import time
+from typing import Protocol
 from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
-from rich.progress import Progress, TaskID
+from rich.progress import TaskID
 
 from tasks.reporting import report
 
 UI_INTERVAL = 2.0
-_display: Progress | None = None
 
 
-def show_in(display: Progress | None) -> None:
-    """Let stages of this process draw into a rich display; None hides them."""
+class Display(Protocol):
+    """Where stages show how far they are: a `rich.progress.Progress`, or lines of text."""
+
+    def add_task(self, description: str, *, total: float | None) -> TaskID:
+        """Show one more."""
+
+    def update(self, task_id: TaskID, *, completed: int, total: int | None) -> None:
+        """Show how far it is."""
+
+    def remove_task(self, task_id: TaskID) -> None:
+        """Show it no longer."""
+
+
+_display: Display | None = None
+
+
+def show_in(display: Display | None) -> None:
+    """Let stages of this process be shown; None hides them."""
     global _display  # noqa: PLW0603 - one terminal per process
     _display = display
 
@@ -42,7 +58,7 @@ class StageProgress:
             self._report(100.0 * done / max(total, 1))
 
     def close(self) -> None:
-        """Take the bar off the terminal."""
+        """Take the bar off the terminal, if that is what shows it."""
         if _display is not None and self._bar is not None:
             _display.remove_task(self._bar)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
+from flows.cli.lines import ProgressLines
 from retrieval_core.config import PipelineConfig, load_config
 from retrieval_core.errors import RetrievalError
 from tasks.environment import prepare_environment
@@ -39,7 +40,7 @@ def execute(flow: Callable[..., Any], config: PipelineConfig, workdir: Path) -> 
 
 @contextmanager
 def progress() -> Iterator[None]:
-    """Draw the bars of running stages while the block runs."""
+    """Show how far running stages are while the block runs: bars, or lines without a terminal."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from tasks.progress import show_in
@@ -51,7 +52,7 @@ def progress() -> Iterator[None]:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=errors, transient=True) as display:
-        show_in(display)
+        show_in(display if errors.is_terminal else ProgressLines(errors))
         try:
             yield
         finally:
