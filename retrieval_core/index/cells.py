@@ -6,7 +6,6 @@ average of all cells are searched, and the nearest in any case, by one matrix pr
 in the processor's short floats where it has them. The best few are compared again exactly.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
 import faiss
@@ -17,7 +16,7 @@ from torch import Tensor
 from retrieval_core.index.cell_products import Prepare, fastest_products
 from retrieval_core.index.clustering import cluster_exactly
 from retrieval_core.index.inputs import Float32, Int64
-from retrieval_core.index.threads import cores
+from retrieval_core.index.threads import cores, own_cores
 
 WORDS_PER_CELL = 128
 CLUSTERING_ROUNDS = 5
@@ -96,14 +95,8 @@ class Cells:
                 part = slice(start, start + BLOCK)
                 found[part] = block.words(vectors[part])
 
-        threads = torch.get_num_threads()
-        # every thread has a core of its own; what it sets is the process's number for new threads
-        pool = ThreadPoolExecutor(max(1, at_work), initializer=torch.set_num_threads, initargs=(1,))
-        try:
-            with pool:
-                list(pool.map(search, range(at_work)))
-        finally:
-            torch.set_num_threads(threads)
+        with own_cores(max(1, at_work)) as pool:
+            list(pool.map(search, range(at_work)))
         return found
 
     def moments(self, centred: Tensor) -> tuple[Float32, Float32]:

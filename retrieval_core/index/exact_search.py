@@ -1,27 +1,34 @@
 """Exact search among vectors: matrix products block by block, and the best of each kept.
 
-No more than a block of scores is in memory: `QUERY_BLOCK` x `IMAGE_BLOCK`, and what `TopScores`
-keeps of it. A score is the inner product as the matrix product of the processor rounds it.
+A core has queries of its own and holds one block of their scores, `QUERY_BLOCK` x `IMAGE_BLOCK`,
+and what `TopScores` keeps. A score is the inner product as the matrix product of the processor
+rounds it.
+
+`ScoreFloor` guesses what a query's best scores are above, so that little is kept that is dropped
+later. The few queries whose guess was too high are searched again without one: rankings do not
+depend on it.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
-from functools import partial
-from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from torch import Tensor
 from torch.utils.dlpack import from_dlpack
 
 from retrieval_core.index.inputs import Float32, Int64
-from retrieval_core.index.threads import cores, side_by_side
+from retrieval_core.index.score_floor import ScoreFloor
+from retrieval_core.index.threads import cores, own_cores
 from retrieval_core.index.top_scores import TopScores, capacity
 
 QUERY_BLOCK, IMAGE_BLOCK = 1024, 4096
+# queries from which on each core has its own; fewer are multiplied by all cores together
+SHARED_BELOW = 128
 # a product has a multiple of so many rows: none is so small that another routine makes it
 ROW_STEP = 32
 # of the keys of a block of queries
-KEY_BYTES = 2**27
+KEY_BYTES = 2**26
 
 
 def search_exactly(
@@ -38,32 +45,61 @@ def search_exactly(
         Rows of the queries, positions (q, top_k) int64 and products (q, top_k) float32, best
         first, the lower position first among equal products.
     """
-    images = sum(map(len, blocks))
-    fitting = KEY_BYTES // (8 * capacity(images, top_k))
-    step = max(1, min(QUERY_BLOCK, fitting, len(queries)))
-    products = torch.empty((_rounded(step), min(IMAGE_BLOCK, images)))
-    for start in range(0, len(queries), step):
+    at_work = cores() if len(queries) >= SHARED_BELOW else 1
+    fitting = KEY_BYTES // (8 * capacity(sum(map(len, blocks)), top_k))
+    step = max(1, min(QUERY_BLOCK, fitting, -(-len(queries) // at_work)))
+    floor = ScoreFloor.of(blocks, top_k)
+
+    def search(start: int) -> tuple[slice, Int64, Float32]:
         rows = slice(start, min(start + step, len(queries)))
-        positions, scores = _search_block(queries[rows], blocks, top_k, images, products)
-        yield rows, positions, scores
+        return rows, *_search_block(queries[rows], blocks, top_k, floor)
+
+    starts = range(0, len(queries), step)
+    if at_work == 1:
+        yield from map(search, starts)
+        return
+    with own_cores(at_work) as pool:
+        # a core that is done has one more to do, but what was found is not held long
+        waiting = deque(pool.submit(search, start) for start in starts[: 2 * at_work])
+        for start in starts[2 * at_work :]:
+            yield waiting.popleft().result()
+            waiting.append(pool.submit(search, start))
+        yield from (found.result() for found in waiting)
 
 
 def _search_block(
-    queries: Float32, blocks: Sequence[Float32], top_k: int, images: int, products: Tensor
+    queries: Float32, blocks: Sequence[Float32], top_k: int, floor: ScoreFloor | None
 ) -> tuple[Int64, Float32]:
-    count, dim = queries.shape
-    padded = torch.zeros((_rounded(count), dim))
-    padded[:count] = from_dlpack(queries)
-    best = TopScores(count, images, top_k)
-    parts = _parts(count)
+    products = _Products(queries)
+    guessed = None if floor is None else floor.below(products.with_(floor.vectors))
+    best = TopScores(len(queries), sum(map(len, blocks)), top_k, guessed)
     for first, vectors in _cut(blocks):
-        width = len(vectors)
-        block = products.view(-1)[: len(padded) * width].view(len(padded), width)
-        torch.mm(padded, from_dlpack(vectors).T, out=block)
-        side_by_side(partial(best.gather, block[:count].numpy(), first), parts)
-    found = side_by_side(best.best, parts)
-    positions, scores = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
+        best.gather(products.with_(vectors), first)
+    positions, scores, whole = best.best()
+    if not whole.all():
+        again = _search_block(queries[~whole], blocks, top_k, None)
+        positions[~whole], scores[~whole] = again
     return positions, scores
+
+
+class _Products:
+    """Inner products of some queries, (Q, D) float32, written to the same memory every time."""
+
+    def __init__(self, queries: Float32) -> None:
+        self._count = len(queries)
+        self._queries = torch.zeros((-(-self._count // ROW_STEP) * ROW_STEP, queries.shape[1]))
+        self._queries[: self._count] = from_dlpack(queries)
+        self._room = torch.empty(0)
+
+    def with_(self, vectors: Float32) -> Float32:
+        """(Q, n) float32, with n vectors; the last call's are overwritten."""
+        shape = (len(self._queries), len(vectors))
+        if len(self._room) < shape[0] * shape[1]:
+            self._room = torch.empty(shape[0] * shape[1])
+        block = self._room[: shape[0] * shape[1]].view(shape)
+        torch.mm(self._queries, from_dlpack(vectors).T, out=block)
+        products: npt.NDArray[np.float32] = block[: self._count].numpy()
+        return products
 
 
 def _cut(blocks: Sequence[Float32]) -> Iterator[tuple[int, Float32]]:
@@ -73,14 +109,3 @@ def _cut(blocks: Sequence[Float32]) -> Iterator[tuple[int, Float32]]:
         for start in range(0, len(vectors), IMAGE_BLOCK):
             yield first + start, vectors[start : start + IMAGE_BLOCK]
         first += len(vectors)
-
-
-def _parts(rows: int) -> list[slice]:
-    """Of about equal size, one per core, as far as there are rows."""
-    count = min(cores(), rows)
-    bounds = [rows * part // count for part in range(count + 1)]
-    return [slice(start, stop) for start, stop in pairwise(bounds)]
-
-
-def _rounded(rows: int) -> int:
-    return -(-rows // ROW_STEP) * ROW_STEP

@@ -1,10 +1,13 @@
 """Threads for compiled loops, which let go of Python's lock."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from typing import TypeVar
+
+import torch
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -34,6 +37,19 @@ def side_by_side(
     futures = [_pool(at_work).submit(call, item) for item in others]
     # here and not over there: waking a thread may take as long as a small search
     return [call(first), *(future.result() for future in futures)]
+
+
+@contextmanager
+def own_cores(threads: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads in which torch multiplies on one core each, for the time of the block."""
+    before = torch.get_num_threads()
+    # what a thread sets is the process's number for new threads, too
+    pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        with pool:
+            yield pool
+    finally:
+        torch.set_num_threads(before)
 
 
 @cache

@@ -32,51 +32,53 @@ class TopScores:
         queries: number of queries.
         images: that there will be in all; at most 2^32.
         top_k: length of a ranking, 1 <= top_k <= images.
+        floor: (queries,) float32: only higher scores are kept; None: all scores may be.
     """
 
-    def __init__(self, queries: int, images: int, top_k: int) -> None:
+    def __init__(self, queries: int, images: int, top_k: int, floor: Float32 | None = None) -> None:
         self._top_k = top_k
         # beyond a query's count there is nothing, which comes last in every order
         self._keys = np.full((queries, capacity(images, top_k)), NOTHING, np.uint64)
         self._counts = np.zeros(queries, np.int64)
         # nothing is at or below what is not a number: the first images are all kept
-        self._worst = np.full(queries, np.nan, np.float32)
+        self._worst = np.full(queries, np.nan, np.float32) if floor is None else floor
 
-    def gather(self, scores: Float32, first: int, rows: slice) -> None:
+    def gather(self, scores: Float32, first: int) -> None:
         """Look at the scores of further images.
 
         Args:
             scores: (Q, n) float32, contiguous, of all queries.
             first: position of the first image, above those of the calls before.
-            rows: of the queries to look at, the same in every call; other threads may work on
-                others.
         """
-        keys, counts, worst = self._keys[rows], self._counts[rows], self._worst[rows]
-        scores, width = scores[rows], scores.shape[1]
-        bits = scores.view(np.uint32)
+        bits, width = scores.view(np.uint32), scores.shape[1]
         start = 0
         while start < width:
-            if counts.max() > 2 * self._top_k + SPARE_KEYS // 16:
+            if self._counts.max() > 2 * self._top_k + SPARE_KEYS // 16:
                 # early, although there is place: what is kept decides what is let in
-                self._keep_best(rows)
-            stop = min(start + keys.shape[1] - int(counts.max()), width)
-            _gather(scores, bits, start, stop, first, keys, counts, worst)
+                self._keep_best()
+            stop = min(start + self._keys.shape[1] - int(self._counts.max()), width)
+            _gather(scores, bits, start, stop, first, self._keys, self._counts, self._worst)
             start = stop
 
-    def best(self, rows: slice) -> tuple[Int64, Float32]:
-        """Positions (r, top_k) int64 and scores (r, top_k), best first, of all that was seen."""
-        keys = self._keep_best(rows)
-        keys.sort(axis=1)
-        return (keys & np.uint64(2**32 - 1)).astype(np.int64), _scores(keys)
+    def best(self) -> tuple[Int64, Float32, npt.NDArray[np.bool_]]:
+        """Positions (Q, top_k) int64 and scores (Q, top_k), best first, of all that was seen.
 
-    def _keep_best(self, rows: slice) -> npt.NDArray[np.uint64]:
-        """Drop all but the `top_k` lowest keys of each query: (r, top_k), in any order."""
-        counts = self._counts[rows]
-        keys = self._keys[rows, : counts.max()]
+        Third, (Q,) whether there were `top_k` of them above the floor; the end of other rows means
+        nothing.
+        """
+        keys = self._keep_best()
+        keys.sort(axis=1)
+        positions = (keys & np.uint64(2**32 - 1)).astype(np.int64)
+        return positions, _scores(keys), self._counts == self._top_k
+
+    def _keep_best(self) -> npt.NDArray[np.uint64]:
+        """Drop all but the `top_k` lowest keys of each query: (Q, top_k), in any order."""
+        keys = self._keys[:, : max(self._counts.max(), self._top_k)]
         keys.partition(self._top_k - 1, axis=1)
         keys[:, self._top_k :] = NOTHING
-        counts[:] = self._top_k
-        self._worst[rows] = _scores(keys[:, self._top_k - 1])
+        np.minimum(self._counts, self._top_k, out=self._counts)
+        # of fewer keys the worst is not a number, and the floor remains
+        self._worst = np.fmax(self._worst, _scores(keys[:, self._top_k - 1]))
         return keys[:, : self._top_k]
 
 

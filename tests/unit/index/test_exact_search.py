@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retrieval_core.config import VectorConfig
-from retrieval_core.index import VectorIndex, exact_search, top_scores
+from retrieval_core.index import VectorIndex, exact_search, score_floor, top_scores
 from retrieval_core.index.device_search import search_on_device
 from retrieval_core.index.exact_search import search_exactly
 from retrieval_core.index.selection import best_first
@@ -34,23 +34,52 @@ def by_sorting(products, top_k):
     top_k=st.integers(1, 300),
     spare=st.integers(2, 40),
     levels=st.integers(1, 8),
+    guessed=st.booleans(),
 )
-def test_the_best_of_any_scores_in_any_blocks(seed, images, top_k, spare, levels):
+def test_the_best_of_any_scores_in_any_blocks(seed, images, top_k, spare, levels, guessed):
     rng, top_k = np.random.default_rng(seed), min(top_k, images)
     # few different values: ties everywhere, with both zeros among them
     values = np.append(rng.standard_normal(levels), [0.0, -0.0]).astype(np.float32)
     scores = rng.choice(values, (5, images))
+    floor = rng.choice(values, 5) if guessed else np.full(5, -np.inf, np.float32)
+    enough = (scores > floor[:, None]).sum(axis=1) >= top_k
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(top_scores, "SPARE_KEYS", spare)
-        best = TopScores(5, images, top_k)
+        best = TopScores(5, images, top_k, floor.copy() if guessed else None)
         cuts = sorted({0, images, *rng.integers(0, images, 4).tolist()})
-        for rows in (slice(0, 2), slice(2, 5)):
-            for start, stop in pairwise(cuts):
-                best.gather(np.ascontiguousarray(scores[:, start:stop]), start, rows)
-            ids, found = best.best(rows)
-            expected, right = by_sorting(scores[rows], top_k)
-            np.testing.assert_array_equal(ids, expected)
-            np.testing.assert_array_equal(found, right)
+        for start, stop in pairwise(cuts):
+            best.gather(np.ascontiguousarray(scores[:, start:stop]), start)
+        ids, found, whole = best.best()
+    expected, right = by_sorting(scores, top_k)
+    np.testing.assert_array_equal(whole, enough)
+    np.testing.assert_array_equal(ids[whole], expected[whole])
+    np.testing.assert_array_equal(found[whole], right[whole])
+
+
+@pytest.mark.parametrize("top_k", [1, 5, 40])
+@pytest.mark.parametrize("likely", [True, False])
+def test_a_guess_from_some_images_changes_no_ranking(draw, monkeypatch, top_k, likely):
+    vectors, queries = draw(2_000), draw(30)
+    if not likely:
+        # the images that are guessed from are copies of the queries
+        vectors[np.arange(32) * 2_000 // 32] = queries[np.arange(32) % 30]
+    parts = (vectors[:700], vectors[700:1_500], vectors[1_500:])
+    plain = searched(queries, parts, top_k)
+    searches = []
+    search_block = exact_search._search_block
+    monkeypatch.setattr(
+        exact_search,
+        "_search_block",
+        lambda *given: searches.append(given[-1] is not None) or search_block(*given),
+    )
+    monkeypatch.setattr(score_floor, "SAMPLE", 32)
+    monkeypatch.setattr(score_floor, "CAUTION", 5 if likely else 0)
+    guessed = searched(queries, parts, top_k)
+    for found, expected in zip(guessed, plain, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert searches[0]
+    if top_k > 1:
+        assert (False in searches) != likely
 
 
 def test_no_cut_of_queries_or_images_changes_a_bit(draw, monkeypatch):
