@@ -1,8 +1,8 @@
 """A guess how high the scores of a query's best images are, before all are compared.
 
-A few images, spread evenly over all of them, are ranked first. If they are as many a thousandth
-of all as the best are, the scores of the best are expected to begin at that place of the ranking;
-the guess is a place further down, by some standard deviations of the number that lies above.
+A sample, spread evenly over all images, is compared first. A sixtieth of all images is expected to
+hold a sixtieth of the best; the guess is the score at that place of the sample's ranking, moved
+down by some standard deviations of the number of the best that a sample holds.
 """
 
 import math
