@@ -27,8 +27,8 @@ QUERY_BLOCK, IMAGE_BLOCK = 1024, 4096
 SHARED_BELOW = 128
 # a product has a multiple of so many rows: none is so small that another routine makes it
 ROW_STEP = 32
-# of the keys of a block of queries
-KEY_BYTES = 2**26
+# of the keys of the queries that are searched at a time
+KEY_BYTES = 2**27
 
 
 def search_exactly(
@@ -46,7 +46,7 @@ def search_exactly(
         first, the lower position first among equal products.
     """
     at_work = cores() if len(queries) >= SHARED_BELOW else 1
-    fitting = KEY_BYTES // (8 * capacity(sum(map(len, blocks)), top_k))
+    fitting = KEY_BYTES // (8 * at_work * capacity(sum(map(len, blocks)), top_k))
     step = max(1, min(QUERY_BLOCK, fitting, -(-len(queries) // at_work)))
     floor = ScoreFloor.of(blocks, top_k)
 

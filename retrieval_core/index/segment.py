@@ -12,11 +12,11 @@ from retrieval_core.index.aggregation import Codes, Residuals, as_bits
 from retrieval_core.index.allocation import new_array
 from retrieval_core.index.inputs import Int64
 from retrieval_core.index.kernels import count_words, list_images, place_postings, sort_postings
-from retrieval_core.index.threads import side_by_side
+from retrieval_core.index.threads import cores, side_by_side
 
 Mask = npt.NDArray[np.bool_]
 
-# merged at a time by a thread; about 80 MB with codes of 128 bits
+# merged at a time by a thread, at most; about 80 MB with codes of 128 bits
 POSTINGS_AT_ONCE = 1 << 22
 
 
@@ -150,7 +150,8 @@ def merge_segments(
             sort_postings(offsets[bounds], images, bits)
 
     # some words after the other, so that files are read and written from front to end
-    starts = np.searchsorted(offsets, np.arange(0, offsets[-1] + 1, POSTINGS_AT_ONCE))
+    step = max(1, min(POSTINGS_AT_ONCE, -(-int(offsets[-1]) // cores())))
+    starts = np.searchsorted(offsets, np.arange(0, offsets[-1] + 1, step))
     bounds = np.unique(np.append(starts, len(offsets) - 1))
     side_by_side(merge, [slice(a, b) for a, b in pairwise(bounds.tolist())] or [slice(0, 0)])
     return Segment(ids[order], words[order], offsets, images, codes)
