@@ -42,6 +42,8 @@ def main() -> None:
     descriptors = FeatureStore(options.features).sample_local(wanted, seed=0)
     np.random.default_rng(0).shuffle(descriptors)
     clustered, others = descriptors[: options.clustered], descriptors[options.clustered :]
+    if len(others) < JUDGED:
+        parser.error(f"{options.features} holds {len(descriptors)} descriptors, {wanted} are asked")
     training, codebook = _train(clustered, others[:JUDGED], options)
     assignment = _assign(codebook, others, options.repeats)
     result = {

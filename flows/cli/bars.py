@@ -27,7 +27,7 @@ def bars() -> Iterator[Tell]:
     """
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
     with Progress(*columns, console=errors, transient=True) as progress:
-        display = progress if errors.is_terminal else ProgressLines(errors, decimal)
+        display = progress if errors.is_interactive else ProgressLines(errors, decimal)
         known: dict[str, TaskID] = {}
 
         def tell(what: str, done: int, total: int) -> None:

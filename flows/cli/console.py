@@ -52,7 +52,7 @@ def progress() -> Iterator[None]:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=errors, transient=True) as display:
-        show_in(display if errors.is_terminal else ProgressLines(errors))
+        show_in(display if errors.is_interactive else ProgressLines(errors))
         try:
             yield
         finally:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from threading import Lock
 
 from rich.console import Console
 from rich.progress import TaskID
@@ -17,7 +18,9 @@ class _Shown:
 
 
 class ProgressLines:
-    """Tells of what takes longer than half a minute, every half a minute, with the time of day.
+    """Tells of what takes longer than half a minute, at most twice a minute, with the time of day.
+
+    Several threads may use it.
 
     Args:
         console: where the lines go.
@@ -27,12 +30,14 @@ class ProgressLines:
     def __init__(self, console: Console, amount: Callable[[int], str] = "{:,}".format) -> None:
         self._console, self._amount = console, amount
         self._shown: list[_Shown] = []
+        self._adding = Lock()
 
     def add_task(self, description: str, *, total: float | None) -> TaskID:
         """Begin with something of which there will be news."""
         del total
-        self._shown.append(_Shown(description, time.monotonic() + INTERVAL))
-        return TaskID(len(self._shown) - 1)
+        with self._adding:
+            self._shown.append(_Shown(description, time.monotonic() + INTERVAL))
+            return TaskID(len(self._shown) - 1)
 
     def update(self, task_id: TaskID, *, completed: int, total: int | None) -> None:
         """Print how far it is, if it is time for a line."""

@@ -30,7 +30,7 @@ SPARE_OF_CELLS = 1
 # Fewer words are compared faster all at once.
 CELLS_FROM = 16_384
 # Share of descriptors that get the word that is truly nearest; while words still move, fewer do.
-AGREEMENT, AGREEMENT_IN_TRAINING = 0.991, 0.9
+AGREEMENT, AGREEMENT_IN_TRAINING = 0.993, 0.9
 # Descriptors by which that share is measured, in training too, and one in how many at most.
 MEASURED, MEASURED_IN_TRAINING, SHARE_MEASURED = 2_000, 500, 50
 

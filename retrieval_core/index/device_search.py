@@ -3,7 +3,7 @@
 Products are rounded as the GPU rounds them; among equal ones the lower position comes first.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ QUERY_BLOCK, IMAGE_BLOCK = 1024, 16_384
 @torch.inference_mode()
 def search_on_device(
     queries: Float32, vectors: Tensor, top_k: int
-) -> Iterator[tuple[slice, Int64, Float32]]:
+) -> Generator[tuple[slice, Int64, Float32]]:
     """As `search_exactly`.
 
     Args:

@@ -1,5 +1,7 @@
 """Vectors as they are: every query is compared with all of them."""
 
+from contextlib import closing
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -61,8 +63,9 @@ class ExactRows:
             found = search_exactly(queries, self.blocks, top_k)
         else:
             found = search_on_device(queries, self._copy_on(device), top_k)
-        for rows, positions, products in found:
-            ids[rows], scores[rows] = self.image_ids[positions], products
+        with closing(found):
+            for rows, positions, products in found:
+                ids[rows], scores[rows] = self.image_ids[positions], products
         return ids, scores
 
     def reconstruct(self, image_ids: Int64) -> Float32:

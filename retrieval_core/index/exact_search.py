@@ -1,8 +1,8 @@
 """Exact search among vectors: matrix products block by block, and the best of each kept.
 
-A core has queries of its own and holds one block of their scores, `QUERY_BLOCK` x `IMAGE_BLOCK`,
-and what `TopScores` keeps. A score is the inner product as the matrix product of the processor
-rounds it.
+Where there are many queries, a core has some of its own, at most `QUERY_BLOCK` at a time. It holds
+their scores with at most `IMAGE_BLOCK` images and what `TopScores` keeps. A score is the inner
+product as the matrix product of the processor rounds it.
 
 `ScoreFloor` guesses what a query's best scores are above, so that little is kept that is dropped
 later. The few queries whose guess was too high are searched again without one: rankings do not
@@ -10,7 +10,7 @@ depend on it.
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -23,17 +23,18 @@ from retrieval_core.index.threads import cores, own_cores
 from retrieval_core.index.top_scores import TopScores, capacity
 
 QUERY_BLOCK, IMAGE_BLOCK = 1024, 4096
-# queries from which on each core has its own; fewer are multiplied by all cores together
-SHARED_BELOW = 128
-# a product has a multiple of so many rows: none is so small that another routine makes it
+# a product has a multiple of so many rows: none is so small that another routine makes it, whose
+# rounding would be another one
 ROW_STEP = 32
+# queries that are worth a core of their own; fewer are multiplied by all cores together
+LEAST_BLOCK = 2 * ROW_STEP
 # of the keys of the queries that are searched at a time
 KEY_BYTES = 2**27
 
 
 def search_exactly(
     queries: Float32, blocks: Sequence[Float32], top_k: int
-) -> Iterator[tuple[slice, Int64, Float32]]:
+) -> Generator[tuple[slice, Int64, Float32]]:
     """The images of the highest inner products with each query, some queries after the other.
 
     Args:
@@ -45,9 +46,7 @@ def search_exactly(
         Rows of the queries, positions (q, top_k) int64 and products (q, top_k) float32, best
         first, the lower position first among equal products.
     """
-    at_work = cores() if len(queries) >= SHARED_BELOW else 1
-    fitting = KEY_BYTES // (8 * at_work * capacity(sum(map(len, blocks)), top_k))
-    step = max(1, min(QUERY_BLOCK, fitting, -(-len(queries) // at_work)))
+    at_work, step = _shares(len(queries), capacity(sum(map(len, blocks)), top_k))
     floor = ScoreFloor.of(blocks, top_k)
 
     def search(start: int) -> tuple[slice, Int64, Float32]:
@@ -59,12 +58,22 @@ def search_exactly(
         yield from map(search, starts)
         return
     with own_cores(at_work) as pool:
-        # a core that is done has one more to do, but what was found is not held long
-        waiting = deque(pool.submit(search, start) for start in starts[: 2 * at_work])
-        for start in starts[2 * at_work :]:
+        # a core that is done has one more to do, but few rankings wait here
+        waiting = deque(pool.submit(search, start) for start in starts[: at_work + 1])
+        for start in starts[at_work + 1 :]:
             yield waiting.popleft().result()
             waiting.append(pool.submit(search, start))
-        yield from (found.result() for found in waiting)
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _shares(queries: int, keys: int) -> tuple[int, int]:
+    """Cores with queries of their own, and queries of each at a time, with so many keys each."""
+    together = max(1, KEY_BYTES // (8 * keys))
+    at_work = max(1, min(cores(), min(queries, together) // LEAST_BLOCK))
+    each, room = -(-queries // at_work), together // at_work
+    step = min(QUERY_BLOCK, room, _rounded(each))
+    return at_work, step // ROW_STEP * ROW_STEP or max(1, step)
 
 
 def _search_block(
@@ -75,10 +84,11 @@ def _search_block(
     best = TopScores(len(queries), sum(map(len, blocks)), top_k, guessed)
     for first, vectors in _cut(blocks):
         best.gather(products.with_(vectors), first)
-    positions, scores, whole = best.best()
-    if not whole.all():
-        again = _search_block(queries[~whole], blocks, top_k, None)
-        positions[~whole], scores[~whole] = again
+    positions, scores, enough = best.best()
+    del best, products  # their memory, for the second search
+    if not enough.all():
+        again = _search_block(queries[~enough], blocks, top_k, None)
+        positions[~enough], scores[~enough] = again
     return positions, scores
 
 
@@ -87,7 +97,7 @@ class _Products:
 
     def __init__(self, queries: Float32) -> None:
         self._count = len(queries)
-        self._queries = torch.zeros((-(-self._count // ROW_STEP) * ROW_STEP, queries.shape[1]))
+        self._queries = torch.zeros((_rounded(self._count), queries.shape[1]))
         self._queries[: self._count] = from_dlpack(queries)
         self._room = torch.empty(0)
 
@@ -109,3 +119,7 @@ def _cut(blocks: Sequence[Float32]) -> Iterator[tuple[int, Float32]]:
         for start in range(0, len(vectors), IMAGE_BLOCK):
             yield first + start, vectors[start : start + IMAGE_BLOCK]
         first += len(vectors)
+
+
+def _rounded(rows: int) -> int:
+    return -(-rows // ROW_STEP) * ROW_STEP

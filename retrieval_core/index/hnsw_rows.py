@@ -4,6 +4,7 @@ faiss removes nothing from a graph: removed images stay as stepping stones that 
 until they are more than half; then the graph is built anew.
 """
 
+from contextlib import closing
 from typing import Any
 
 import faiss
@@ -110,9 +111,10 @@ class HnswRows:
         nodes = len(self._alive)
         reach = min(nodes, top_k + int(np.count_nonzero(~self._alive)))
         parts = []
-        for _, found, scores in search_exactly(queries, (self._nodes(),), reach):
-            ids = np.where(self._alive[found], self._node_ids[found], NO_IMAGE)
-            parts.append(in_order(ids, scores, top_k))
+        with closing(search_exactly(queries, (self._nodes(),), reach)) as blocks:
+            for _, found, scores in blocks:
+                ids = np.where(self._alive[found], self._node_ids[found], NO_IMAGE)
+                parts.append(in_order(ids, scores, top_k))
         ids, scores = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         return ids, scores
 

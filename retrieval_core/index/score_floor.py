@@ -1,8 +1,7 @@
 """A guess how high the scores of a query's best images are, before all are compared.
 
-A sample, spread evenly over all images, is compared first. A sixtieth of all images is expected to
-hold a sixtieth of the best; the guess is the score at that place of the sample's ranking, moved
-down by some standard deviations of the number of the best that a sample holds.
+A sample of one in n images is compared first. It is expected to hold one in n of the best; the
+guess is the score some places further down its ranking, by standard deviations of their number.
 """
 
 import math
@@ -60,8 +59,10 @@ class ScoreFloor:
 
 
 def _spread(blocks: Sequence[Float32], images: int) -> Float32:
-    """(SAMPLE, D), of images that are equally far apart."""
+    """(SAMPLE, D), of one image of every stretch of equal length."""
+    # not the first of each: where so many views of an object follow one another, all were alike
     positions = np.arange(SAMPLE) * images // SAMPLE
+    positions += np.random.default_rng(0).integers(images // SAMPLE, size=SAMPLE)
     bounds = np.cumsum([0, *map(len, blocks)])
     cuts = pairwise(np.searchsorted(positions, bounds))
     return np.concatenate(

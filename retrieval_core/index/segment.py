@@ -18,6 +18,8 @@ Mask = npt.NDArray[np.bool_]
 
 # merged at a time by a thread, at most; about 80 MB with codes of 128 bits
 POSTINGS_AT_ONCE = 1 << 22
+# fewer are not worth another thread
+LEAST_POSTINGS = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,7 @@ def merge_segments(
             sort_postings(offsets[bounds], images, bits)
 
     # some words after the other, so that files are read and written from front to end
-    step = max(1, min(POSTINGS_AT_ONCE, -(-int(offsets[-1]) // cores())))
+    step = min(POSTINGS_AT_ONCE, max(LEAST_POSTINGS, -(-int(offsets[-1]) // cores())))
     starts = np.searchsorted(offsets, np.arange(0, offsets[-1] + 1, step))
     bounds = np.unique(np.append(starts, len(offsets) - 1))
     side_by_side(merge, [slice(a, b) for a, b in pairwise(bounds.tolist())] or [slice(0, 0)])

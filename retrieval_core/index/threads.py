@@ -1,10 +1,11 @@
-"""Threads for compiled loops, which let go of Python's lock."""
+"""Threads for compiled loops and for products, which let go of Python's lock."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
+from threading import Barrier, Lock
 from typing import TypeVar
 
 import torch
@@ -41,15 +42,34 @@ def side_by_side(
 
 @contextmanager
 def own_cores(threads: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads in which torch multiplies on one core each, for the time of the block."""
-    before = torch.get_num_threads()
-    # what a thread sets is the process's number for new threads, too
-    pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+    """Threads in which torch multiplies on one core each; what they have not begun is dropped."""
+    pool = ThreadPoolExecutor(threads)
     try:
-        with pool:
-            yield pool
+        _multiply_alone(pool, threads)
+        yield pool
     finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _multiply_alone(pool: ThreadPoolExecutor, threads: int) -> None:
+    """Tell every thread of a pool; what it sets is the process's number for new threads, too."""
+    all_told = Barrier(threads + 1)
+
+    def tell() -> None:
+        # it takes over the process's number when it first asks, and not later
+        torch.get_num_threads()
+        torch.set_num_threads(1)
+        all_told.wait()
+
+    with _telling:
+        before = torch.get_num_threads()
+        for _ in range(threads):
+            pool.submit(tell)
+        all_told.wait()
         torch.set_num_threads(before)
+
+
+_telling = Lock()
 
 
 @cache

@@ -40,7 +40,7 @@ class TopScores:
         # beyond a query's count there is nothing, which comes last in every order
         self._keys = np.full((queries, capacity(images, top_k)), NOTHING, np.uint64)
         self._counts = np.zeros(queries, np.int64)
-        # nothing is at or below what is not a number: the first images are all kept
+        # nothing is at or below what is not a number: without a floor the first images are all kept
         self._worst = np.full(queries, np.nan, np.float32) if floor is None else floor
 
     def gather(self, scores: Float32, first: int) -> None:
@@ -66,20 +66,22 @@ class TopScores:
         Third, (Q,) whether there were `top_k` of them above the floor; the end of other rows means
         nothing.
         """
-        keys = self._keep_best()
+        self._keep_best()
+        keys = self._keys[:, : self._top_k]
         keys.sort(axis=1)
         positions = (keys & np.uint64(2**32 - 1)).astype(np.int64)
         return positions, _scores(keys), self._counts == self._top_k
 
-    def _keep_best(self) -> npt.NDArray[np.uint64]:
-        """Drop all but the `top_k` lowest keys of each query: (Q, top_k), in any order."""
-        keys = self._keys[:, : max(self._counts.max(), self._top_k)]
-        keys.partition(self._top_k - 1, axis=1)
-        keys[:, self._top_k :] = NOTHING
+    def _keep_best(self) -> None:
+        """Drop all but the `top_k` lowest keys of each query."""
+        # of fewer, the keys must stay where they are: one after the other, from the first place on
+        for row in np.flatnonzero(self._counts > self._top_k):
+            keys = self._keys[row, : self._counts[row]]
+            keys.partition(self._top_k - 1)
+            keys[self._top_k :] = NOTHING
         np.minimum(self._counts, self._top_k, out=self._counts)
         # of fewer keys the worst is not a number, and the floor remains
-        self._worst = np.fmax(self._worst, _scores(keys[:, self._top_k - 1]))
-        return keys[:, : self._top_k]
+        self._worst = np.fmax(self._worst, _scores(self._keys[:, self._top_k - 1]))
 
 
 def capacity(images: int, top_k: int) -> int:

@@ -1,5 +1,8 @@
 """Exact search in blocks: against sorting all products, over block borders, with ties."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from itertools import pairwise
 
 import numpy as np
@@ -13,6 +16,7 @@ from retrieval_core.index import VectorIndex, exact_search, score_floor, top_sco
 from retrieval_core.index.device_search import search_on_device
 from retrieval_core.index.exact_search import search_exactly
 from retrieval_core.index.selection import best_first
+from retrieval_core.index.threads import own_cores
 from retrieval_core.index.top_scores import TopScores
 
 
@@ -62,7 +66,7 @@ def test_a_guess_from_some_images_changes_no_ranking(draw, monkeypatch, top_k, l
     vectors, queries = draw(2_000), draw(30)
     if not likely:
         # the images that are guessed from are copies of the queries
-        vectors[np.arange(32) * 2_000 // 32] = queries[np.arange(32) % 30]
+        monkeypatch.setattr(score_floor, "_spread", lambda blocks, _: queries[np.arange(32) % 30])
     parts = (vectors[:700], vectors[700:1_500], vectors[1_500:])
     plain = searched(queries, parts, top_k)
     searches = []
@@ -97,6 +101,44 @@ def test_no_cut_of_queries_or_images_changes_a_bit(draw, monkeypatch):
     for found in (one, blocks):
         np.testing.assert_array_equal(found[0], whole[0])
         np.testing.assert_array_equal(found[1], whole[1])
+
+
+@pytest.fixture
+def many_blocks(monkeypatch):
+    """Two cores, blocks of 32 queries of their own, and guesses from a few images."""
+    for module, name, value in (
+        (exact_search, "cores", lambda: 2),
+        (exact_search, "QUERY_BLOCK", 32),
+        (score_floor, "SAMPLE", 64),
+    ):
+        monkeypatch.setattr(module, name, value)
+
+
+def test_cores_with_queries_of_their_own_leave_torch_as_it_was(draw, many_blocks):
+    vectors, queries = draw(900), draw(400)
+    before = torch.get_num_threads()
+    ids, _ = searched(queries, (vectors,), 10)
+    np.testing.assert_array_equal(ids, by_sorting(queries @ vectors.T, 10)[0])
+    assert torch.get_num_threads() == before
+
+
+def test_a_search_that_is_given_up_or_fails_ends_its_threads(draw, many_blocks, monkeypatch):
+    vectors, queries = draw(900), draw(400)
+    before, threads = torch.get_num_threads(), threading.active_count()
+    with closing(search_exactly(queries, (vectors,), 10)) as found:
+        next(found)
+    monkeypatch.setattr(exact_search._Products, "with_", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        searched(queries, (vectors,), 10)
+    assert (torch.get_num_threads(), threading.active_count()) == (before, threads)
+
+
+def test_threads_of_a_pool_multiply_alone_and_others_do_not():
+    before = torch.get_num_threads()
+    with own_cores(3) as pool, ThreadPoolExecutor(1) as other:
+        own = list(pool.map(lambda _: torch.get_num_threads(), range(9)))
+        assert set(own) == {1}
+        assert other.submit(torch.get_num_threads).result() == before == torch.get_num_threads()
 
 
 def test_every_image_is_ranked_where_that_is_wanted(draw, monkeypatch):
