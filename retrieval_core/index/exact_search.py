@@ -17,12 +17,13 @@ import numpy.typing as npt
 import torch
 from torch.utils.dlpack import from_dlpack
 
+from retrieval_core.index.allocation import new_array
 from retrieval_core.index.inputs import Float32, Int64
 from retrieval_core.index.score_floor import ScoreFloor
 from retrieval_core.index.threads import cores, own_cores
 from retrieval_core.index.top_scores import TopScores, capacity
 
-QUERY_BLOCK, IMAGE_BLOCK = 1024, 4096
+QUERY_BLOCK, IMAGE_BLOCK = 512, 4096
 # a product has a multiple of so many rows: none is so small that another routine makes it, whose
 # rounding would be another one
 ROW_STEP = 32
@@ -97,15 +98,15 @@ class _Products:
 
     def __init__(self, queries: Float32) -> None:
         self._count = len(queries)
-        self._queries = torch.zeros((_rounded(self._count), queries.shape[1]))
-        self._queries[: self._count] = from_dlpack(queries)
-        self._room = torch.empty(0)
+        padded = new_array((_rounded(self._count), queries.shape[1]), np.float32)
+        padded[: self._count], padded[self._count :] = queries, 0
+        self._queries = torch.from_numpy(padded)
+        # of a thread's ordinary memory much would stay with the thread
+        self._room = torch.from_numpy(new_array((len(padded) * IMAGE_BLOCK,), np.float32))
 
     def with_(self, vectors: Float32) -> Float32:
-        """(Q, n) float32, with n vectors; the last call's are overwritten."""
+        """(Q, n) float32, with n vectors, at most `IMAGE_BLOCK`; overwrites the last call's."""
         shape = (len(self._queries), len(vectors))
-        if len(self._room) < shape[0] * shape[1]:
-            self._room = torch.empty(shape[0] * shape[1])
         block = self._room[: shape[0] * shape[1]].view(shape)
         torch.mm(self._queries, from_dlpack(vectors).T, out=block)
         products: npt.NDArray[np.float32] = block[: self._count].numpy()

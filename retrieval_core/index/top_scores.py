@@ -12,6 +12,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from retrieval_core.index.allocation import new_array
 from retrieval_core.index.inputs import Float32, Int64
 
 Array = npt.NDArray[Any]
@@ -38,7 +39,8 @@ class TopScores:
     def __init__(self, queries: int, images: int, top_k: int, floor: Float32 | None = None) -> None:
         self._top_k = top_k
         # beyond a query's count there is nothing, which comes last in every order
-        self._keys = np.full((queries, capacity(images, top_k)), NOTHING, np.uint64)
+        self._keys = new_array((queries, capacity(images, top_k)), np.uint64)
+        self._keys.fill(NOTHING)
         self._counts = np.zeros(queries, np.int64)
         # nothing is at or below what is not a number: without a floor the first images are all kept
         self._worst = np.full(queries, np.nan, np.float32) if floor is None else floor
