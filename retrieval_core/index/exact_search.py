@@ -27,7 +27,8 @@ QUERY_BLOCK, IMAGE_BLOCK = 512, 4096
 # a product has a multiple of so many rows: none is so small that another routine makes it, whose
 # rounding would be another one
 ROW_STEP = 32
-# queries that are worth a core of their own; fewer are multiplied by all cores together
+# queries that are worth a core of their own; if it is not so many for each, all cores multiply
+# together
 LEAST_BLOCK = 2 * ROW_STEP
 # of the keys of the queries that are searched at a time
 KEY_BYTES = 2**27
@@ -71,7 +72,7 @@ def search_exactly(
 def _shares(queries: int, keys: int) -> tuple[int, int]:
     """Cores with queries of their own, and queries of each at a time, with so many keys each."""
     together = max(1, KEY_BYTES // (8 * keys))
-    at_work = max(1, min(cores(), min(queries, together) // LEAST_BLOCK))
+    at_work = cores() if min(queries, together) >= cores() * LEAST_BLOCK else 1
     each, room = -(-queries // at_work), together // at_work
     step = min(QUERY_BLOCK, room, _rounded(each))
     return at_work, step // ROW_STEP * ROW_STEP or max(1, step)
