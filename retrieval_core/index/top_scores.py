@@ -76,8 +76,9 @@ class TopScores:
 
     def _keep_best(self) -> None:
         """Drop all but the `top_k` lowest keys of each query."""
-        # of fewer, the keys must stay where they are: one after the other, from the first place on
-        for row in np.flatnonzero(self._counts > self._top_k):
+        # of fewer, the keys must stay where they are: one after the other, from the first place on;
+        # of as many, the worst must come to the end
+        for row in np.flatnonzero(self._counts >= self._top_k):
             keys = self._keys[row, : self._counts[row]]
             keys.partition(self._top_k - 1)
             keys[self._top_k :] = NOTHING
