@@ -26,6 +26,8 @@ from retrieval_core.errors import ArtifactError, ArtifactMismatchError, StorageE
 MANIFEST = "manifest.json"
 TEMPORARY = ".tmp-"
 
+# what a path that is no folder, or no file, or not ours, raises
+UNUSABLE = (FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # numpy and safetensors raise errors without a number
 FULL_WORDS = ("No space left", "Not enough free space", "File too large", "requested and")
@@ -137,13 +139,15 @@ class ArtifactDirectory:
         Nothing appears when the block raises, and a crash leaves only a temporary file.
 
         Raises:
-            StorageError: the disk is full.
+            StorageError: the disk is full, or the directory cannot be made or written.
         """
         try:
             with self._temporary(name) as path:
                 yield path
         except StorageError:
             raise
+        except UNUSABLE as error:
+            raise StorageError(f"cannot write {self.path(name)}: {error}") from error
         except Exception as error:
             if not _is_full(error):
                 raise
@@ -186,12 +190,14 @@ class ArtifactDirectory:
         """Content of a file.
 
         Raises:
-            ArtifactError: the file does not exist.
+            ArtifactError: the file does not exist, or cannot be read.
         """
         try:
             return bytes(self._fs.cat_file(self.path(name)))
         except FileNotFoundError:
             raise ArtifactError(f"{self.uri} has no file {name!r}") from None
+        except UNUSABLE as error:
+            raise ArtifactError(f"{self.uri}/{name} cannot be read: {error}") from None
 
     def read_json(self, name: str) -> Any:
         """Parsed content of a JSON file.
@@ -222,11 +228,18 @@ class ArtifactDirectory:
         return cache.local(name)
 
     def local_folder(self) -> Path | None:
-        """The directory itself, created where it is absent; None off the local disk."""
+        """The directory itself, created where it is absent; None off the local disk.
+
+        Raises:
+            StorageError: it cannot be made.
+        """
         if not self._is_local:
             return None
         folder = Path(self._root)
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except UNUSABLE as error:
+            raise StorageError(f"{folder} cannot be made: {error}") from error
         return folder
 
     def describe(self, name: str) -> dict[str, Any]:
@@ -243,10 +256,11 @@ class ArtifactDirectory:
         if self._fs.exists(self.path(name)):
             self._fs.rm(self.path(name), recursive=True)
 
-    def remove_temporary(self) -> None:
-        """Delete what crashed writers left behind."""
+    def remove_temporary(self, *, below: bool = True) -> None:
+        """Delete what crashed writers left behind, in the folders below, too."""
         if self._is_local and self._fs.exists(self._root):
-            for leftover in Path(self._root).rglob(f"{TEMPORARY}*"):
+            folder, pattern = Path(self._root), f"{TEMPORARY}*"
+            for leftover in folder.rglob(pattern) if below else folder.glob(pattern):
                 leftover.unlink(missing_ok=True)
 
 

@@ -14,8 +14,10 @@ from retrieval_core.index.aggregation import Residuals
 from retrieval_core.index.codebook import Codebook, known_reach
 from retrieval_core.index.device import torch_device
 from retrieval_core.index.inputs import (
+    LARGEST_COUNT,
     Float32,
     Int64,
+    check_count,
     check_image_ids,
     check_image_index,
     check_top_k,
@@ -54,11 +56,15 @@ class AsmkIndex:
         *,
         binary: bool,
         version: Version | None = None,
+        words: str | None = None,
     ) -> None:
         self.codebook = codebook
         self.binary = binary
         self._snapshot = snapshot
-        self._version = version
+        # what is there, by the place that it was opened from or saved to
+        self._versions = {} if version is None else {version.location: version}
+        # digest of the codebook that it was opened with
+        self._words = words
         self._changing = RLock()
         self._searcher: TorchSearcher | None = None
 
@@ -84,8 +90,10 @@ class AsmkIndex:
 
         Raises:
             ArtifactMismatchError: another codebook or other settings; names both.
-            IndexInputError: an id in more than one of them.
+            IndexInputError: no indexes, or an id is in more than one of them or becomes none.
         """
+        if not indexes or (offsets and len(offsets) != len(indexes)):
+            raise IndexInputError(f"{len(indexes)} indexes with {len(offsets)} offsets")
         first, *others = indexes
         for other in others:
             _require_same(first, other)
@@ -235,14 +243,12 @@ class AsmkIndex:
         Raises:
             IndexInputError: unusable descriptors or settings.
         """
-        if queries is not None and queries < 0:
-            raise IndexInputError(f"queries: expected 0 or more, found {queries}")
+        check_count(multiple_assignment, "multiple_assignment")
+        if queries is not None:
+            queries = check_count(queries, "queries", 0, LARGEST_COUNT)
         vectors = check_vectors(descriptors, self.codebook.dim)
-        index = check_image_index(image_index, len(vectors), queries)
-        if multiple_assignment < 1:
-            raise IndexInputError(
-                f"multiple_assignment: expected >= 1, found {multiple_assignment}"
-            )
+        limit = LARGEST_COUNT if queries is None else queries
+        index = check_image_index(image_index, len(vectors), limit)
         count = (int(index.max()) + 1 if len(index) else 0) if queries is None else queries
         residuals = self._residuals(vectors, index, multiple_assignment)
         aggregates = residuals.aggregates(binary=self.binary)
@@ -259,10 +265,13 @@ class AsmkIndex:
             with_codebook: else it is opened with a codebook only.
 
         Raises:
+            ArtifactError: the centroids that it was opened with are altered.
             ConcurrentWriteError: another process writes there, or has since this was opened.
             StorageError: it cannot be written.
         """
         words = self.codebook
+        if self._words not in (None, words.digest):
+            raise _altered(words.digest, str(self._words))
         settings = {
             "binary": self.binary,
             "codebook": words.digest,
@@ -270,9 +279,10 @@ class AsmkIndex:
         }
         shared = {CENTROIDS: words.centroids} if with_codebook else {}
         with self._changing:
-            self._snapshot, self._version = write_snapshot(
-                ArtifactDirectory(uri), settings, shared, self._snapshot, self._version
+            self._snapshot, version = write_snapshot(
+                ArtifactDirectory(uri), settings, shared, self._snapshot, self._versions
             )
+            self._versions[version.location] = version
 
     @staticmethod
     def open(uri: str | Path, codebook: Codebook | None = None) -> "AsmkIndex":
@@ -296,7 +306,13 @@ class AsmkIndex:
                 f"{codebook.digest}"
             )
         _require_words(uri, codebook, snapshot)
-        return AsmkIndex(codebook, snapshot, binary=description["binary"], version=version)
+        return AsmkIndex(
+            codebook,
+            snapshot,
+            binary=description["binary"],
+            version=version,
+            words=description["codebook"],
+        )
 
     @staticmethod
     def verify(uri: str | Path) -> None:
@@ -305,7 +321,12 @@ class AsmkIndex:
         Raises:
             ArtifactError: a file is missing, unreadable or altered; names it.
         """
-        verify_files(ArtifactDirectory(uri))
+        directory = ArtifactDirectory(uri)
+        description = verify_files(directory)
+        if CENTROIDS in description["files"]:
+            found = _own_codebook(directory, description).digest
+            if found != description["codebook"]:
+                raise _altered(found, description["codebook"])
 
     def _searcher_on(self, name: str, snapshot: Snapshot) -> TorchSearcher:
         device, searcher = torch_device(name), self._searcher
@@ -332,6 +353,10 @@ def _own_codebook(directory: ArtifactDirectory, description: Mapping[str, Any]) 
         return Codebook(centroids, exact=description["exact"], reach=known_reach(description))
     except IndexInputError as error:
         raise ArtifactError(f"{directory.uri}/{file}: {error}") from error
+
+
+def _altered(found: str, expected: str) -> ArtifactError:
+    return ArtifactError(f"the index was built with codebook {expected}, its centroids are {found}")
 
 
 def _require_words(uri: str | Path, codebook: Codebook, snapshot: Snapshot) -> None:

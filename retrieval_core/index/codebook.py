@@ -17,7 +17,7 @@ from retrieval_core.index.candidates import compare_again, compare_all
 from retrieval_core.index.cells import WORDS_PER_CELL, Cells
 from retrieval_core.index.clustering import cluster, cluster_exactly
 from retrieval_core.index.device import torch_device
-from retrieval_core.index.inputs import Float32, Int64, check_vectors
+from retrieval_core.index.inputs import LARGEST_COUNT, Float32, Int64, check_count, check_vectors
 
 CENTROIDS = "centroids.npy"
 DESCRIPTION = "codebook.json"
@@ -74,6 +74,8 @@ class Codebook:
         shape = np.shape(self.centroids)
         if len(shape) != 2 or 0 in shape:
             raise IndexInputError(f"centroids: expected (size, d), found {shape}")
+        if self.reach is not None and not self.reach >= 0:
+            raise IndexInputError(f"reach: expected 0 or more, found {self.reach}")
         checked = check_vectors(self.centroids, shape[1], "centroids")
         object.__setattr__(self, "centroids", checked)
         torch_device(self.device)
@@ -110,7 +112,7 @@ class Codebook:
         Args:
             descriptors: (n, d) float32, n >= size.
             size: number of visual words, >= 1.
-            seed: of the draw; the same seed gives the same codebook.
+            seed: of the draw, 0 to 2^31 - 1; the same seed gives the same codebook.
             iterations: of k-means, >= 1.
             device: of the codebook.
             exact: of the codebook, and of its training.
@@ -120,9 +122,13 @@ class Codebook:
             IndexInputError: fewer descriptors than words, unusable descriptors, or no GPU.
         """
         shape = np.shape(descriptors)
-        vectors = check_vectors(descriptors, shape[-1] if shape else 0)
-        if size < 1 or len(vectors) < size:
+        if len(shape) != 2 or 0 in shape:
+            raise IndexInputError(f"descriptors: expected (n, d), found {shape}")
+        vectors = check_vectors(descriptors, shape[1])
+        if len(vectors) < check_count(size, "size"):
             raise IndexInputError(f"cannot cluster {len(vectors)} descriptors into {size} words")
+        check_count(iterations, "iterations")
+        check_count(seed, "seed", 0, LARGEST_COUNT)
         torch_device(device)
         if device == "cpu" and (exact or size < CELLS_FROM):
             centroids = cluster_exactly(vectors, size, seed=seed, iterations=iterations)
@@ -158,8 +164,7 @@ class Codebook:
             IndexInputError: unusable descriptors, or k out of range.
         """
         vectors = check_vectors(descriptors, self.dim)
-        if not 1 <= k <= self.size:
-            raise IndexInputError(f"k: expected 1 to {self.size} words, found {k}")
+        check_count(k, "k", 1, self.size)
         return compare_again(vectors, self.centroids, self._candidates(vectors, k), k)
 
     def reaching(self, descriptors: Float32, agreement: float = AGREEMENT) -> "Codebook":

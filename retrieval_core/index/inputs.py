@@ -13,31 +13,46 @@ Int64 = npt.NDArray[np.int64]
 NO_IMAGE = -1
 # bounds what the check itself takes beside the descriptors of a whole codebook
 CHECKED_ROWS = 65_536
+# squared distances of longer vectors are beyond float32, in which the fast products are
+LARGEST_NORM = 1e18
+LARGEST_COUNT = 2**31 - 1
 
 
 def check_vectors(vectors: npt.ArrayLike, dim: int, name: str = "descriptors") -> Float32:
     """Vectors as a contiguous (n, dim) float32 array.
 
     Raises:
-        IndexInputError: another dtype or shape, or a value that is not finite.
+        IndexInputError: another dtype or shape, a value that is not finite, or a vector longer
+            than `LARGEST_NORM`.
     """
-    array = np.asarray(vectors)
+    array = _array(vectors, name)
     if array.dtype != np.float32 or array.ndim != 2 or array.shape[1] != dim:
         raise IndexInputError(
             f"{name}: expected float32 of shape (n, {dim}), found {array.dtype} {array.shape}"
         )
     for start in range(0, len(array), CHECKED_ROWS):
         rows = array[start : start + CHECKED_ROWS]
-        # what is not finite makes the sum so; a sum may also just be too large
+        # what is not finite makes the sum of squares so; it may also just be of many rows
         with np.errstate(over="ignore", invalid="ignore"):
-            if np.isfinite(rows.sum()):
+            if np.vdot(rows, rows) <= LARGEST_NORM**2:
                 continue
-        finite = np.isfinite(rows).all(axis=1)
-        if not finite.all():
-            row = start + int(np.argmin(finite))
-            bad = array[row][~np.isfinite(array[row])][0]
-            raise IndexInputError(f"{name}: row {row} holds {bad}")
+        _check_rows(rows, start, name)
     return np.ascontiguousarray(array)
+
+
+def _check_rows(rows: Float32, start: int, name: str) -> None:
+    """Look at each vector; `start` is the number of the first."""
+    norms = np.linalg.norm(rows.astype(np.float64), axis=1)
+    # what is not a number is not below it, either
+    bad = ~(norms <= LARGEST_NORM)
+    if bad.any():
+        row = int(np.argmax(bad))
+        unusable = rows[row][~np.isfinite(rows[row])]
+        found = f"holds {unusable[0]}" if len(unusable) else f"has norm {norms[row]:.3g}"
+        raise IndexInputError(
+            f"{name}: row {start + row} {found}, expected finite values and a norm of at most "
+            f"{LARGEST_NORM:g}"
+        )
 
 
 def check_image_ids(image_ids: npt.ArrayLike) -> Int64:
@@ -55,13 +70,13 @@ def check_image_ids(image_ids: npt.ArrayLike) -> Int64:
     return ids
 
 
-def check_image_index(image_index: npt.ArrayLike, rows: int, images: int | None) -> Int64:
+def check_image_index(image_index: npt.ArrayLike, rows: int, images: int) -> Int64:
     """Positions of each descriptor's image as a (rows,) int64 array.
 
     Args:
         image_index: (rows,) whole numbers.
         rows: number of descriptors.
-        images: number of images; None is unbounded.
+        images: number of images.
 
     Raises:
         IndexInputError: another length, or a position outside 0 .. images - 1.
@@ -69,16 +84,17 @@ def check_image_index(image_index: npt.ArrayLike, rows: int, images: int | None)
     index = _whole_numbers(image_index, "image_index")
     if len(index) != rows:
         raise IndexInputError(f"image_index: {len(index)} entries for {rows} descriptors")
-    outside = (index < 0) if images is None else (index < 0) | (index >= images)
+    outside = (index < 0) | (index >= images)
     if outside.any():
         row = int(np.argmax(outside))
-        bound = "0 or more" if images is None else f"0 to {images - 1}"
-        raise IndexInputError(f"image_index: row {row} holds {index[row]}, expected {bound}")
+        raise IndexInputError(
+            f"image_index: row {row} holds {index[row]}, expected 0 to {images - 1}"
+        )
     return index
 
 
 def check_words(words: Int64, size: int) -> None:
-    """Refuse what is no visual word, as of descriptors whose distances are beyond float32.
+    """Refuse what is no visual word.
 
     Args:
         words: (n, k) int64, of each descriptor.
@@ -100,11 +116,22 @@ def check_top_k(top_k: int | None, images: int) -> int:
     """Length of a ranking over a database of this many images.
 
     Raises:
-        IndexInputError: top_k is below 1.
+        IndexInputError: top_k is no whole number, or below 1.
     """
-    if top_k is not None and top_k < 1:
-        raise IndexInputError(f"top_k: expected 1 or more, found {top_k}")
-    return images if top_k is None else min(top_k, images)
+    return images if top_k is None else min(check_count(top_k, "top_k"), images)
+
+
+def check_count(value: Any, name: str, least: int = 1, most: int | None = None) -> int:
+    """A whole number from `least` to `most`.
+
+    Raises:
+        IndexInputError: it is none.
+    """
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not whole or value < least or (most is not None and value > most):
+        bounds = f"{least} or more" if most is None else f"{least} to {most}"
+        raise IndexInputError(f"{name}: expected {bounds}, found {value!r}")
+    return int(value)
 
 
 def refuse(ids: Int64, reason: str) -> None:
@@ -114,7 +141,7 @@ def refuse(ids: Int64, reason: str) -> None:
 
 
 def _whole_numbers(values: npt.ArrayLike, name: str) -> Int64:
-    array: npt.NDArray[Any] = np.asarray(values)
+    array = _array(values, name)
     if array.size == 0 and array.ndim == 1:
         return np.empty(0, np.int64)
     if array.ndim != 1 or array.dtype.kind not in "iu":
@@ -125,6 +152,13 @@ def _whole_numbers(values: npt.ArrayLike, name: str) -> Int64:
     if array.dtype == np.uint64 and (array > limit).any():
         raise IndexInputError(f"{name}: {array.max()} is above {limit}")
     return array.astype(np.int64)
+
+
+def _array(values: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError) as error:  # rows of different lengths, for example
+        raise IndexInputError(f"{name}: {error}") from None
 
 
 def _some(ids: Int64) -> str:

@@ -9,6 +9,7 @@ from retrieval_core.errors import IndexInputError
 from retrieval_core.index.aggregation import Aggregates
 from retrieval_core.index.inputs import Float32, Int64
 from retrieval_core.index.scoring import add_binary_scores, add_float_scores, normalise
+from retrieval_core.index.segment import damaged
 from retrieval_core.index.selection import best_first
 from retrieval_core.index.snapshot import Snapshot
 from retrieval_core.index.threads import cores, side_by_side
@@ -30,15 +31,15 @@ class Selectivity:
         threshold: -1 to 1; a similarity below it counts nothing.
 
     Raises:
-        IndexInputError: alpha is not above 0, or the threshold not from -1 to 1.
+        IndexInputError: alpha is not above 0 and finite, or the threshold not from -1 to 1.
     """
 
     alpha: float
     threshold: float
 
     def __post_init__(self) -> None:
-        if not self.alpha > 0:
-            raise IndexInputError(f"alpha: expected > 0, found {self.alpha}")
+        if not 0 < self.alpha < np.inf:
+            raise IndexInputError(f"alpha: expected > 0 and finite, found {self.alpha}")
         if not -1 <= self.threshold <= 1:
             raise IndexInputError(f"threshold: expected -1 to 1, found {self.threshold}")
 
@@ -96,6 +97,9 @@ def rank(
     Returns:
         Ids (Q, k) int64 and scores (Q, k) float32, where k is `top_k` or the number of images,
         whichever is less.
+
+    Raises:
+        ArtifactError: a posting list that was asked for is damaged; names its file.
     """
     k = len(snapshot) if top_k is None else min(top_k, len(snapshot))
     ids, scores = np.empty((queries.count, k), np.int64), np.empty((queries.count, k), np.float32)
@@ -162,12 +166,16 @@ class _Scorer:
         sums = np.zeros(len(norms), np.float32)
         question = (words, self._aggregates.codes[own], idf.astype(np.float32))
         if self._binary:
-            add_binary_scores(sums, part.start, question, segment.lists, self._similarities)
+            inside = add_binary_scores(
+                sums, part.start, question, segment.lists, self._similarities
+            )
         else:
             alpha, threshold = self._selectivity.alpha, self._selectivity.threshold
-            add_float_scores(
+            inside = add_float_scores(
                 sums, part.start, question, segment.lists, float(alpha), float(threshold)
             )
+        if not inside:
+            raise damaged(segment)
         normalise(sums, norms, float(idf.sum()))
         return sums
 

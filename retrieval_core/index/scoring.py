@@ -23,7 +23,7 @@ CACHE_LINE, BYTES_OF_128_BITS, NUMBER = 64, 16, 4
 @numba.njit(cache=True, nogil=True)
 def add_binary_scores(
     sums: Array, first: int, query: Triple, segment: Triple, similarities: Array
-) -> None:
+) -> bool:
     """Add the similarity of every common word to the sums of the images that have it.
 
     Args:
@@ -33,12 +33,16 @@ def add_binary_scores(
         segment: (size + 1,) where each word's posting list begins; position of its image (p,)
             and signs (p, w) uint64 of each posting.
         similarities: (d + 1,) float32, contribution of a word by Hamming distance.
+
+    Returns:
+        Whether every posting was of one of these images; one that was not is left out.
     """
     words, query_codes, weights = query
     offsets, images, codes = segment
     contributions = np.empty(len(similarities), np.float32)
     begins, ends = _all_postings_between(offsets, images, words, first, len(sums))
     of_128_bits = codes.shape[1] == WORDS_OF_128_BITS
+    outside = 0
     list_ahead, place_ahead = 0, begins[0] if len(words) else 0
     # taken once: each time counts a reference
     addresses = images.ctypes.data, codes.ctypes.data
@@ -55,19 +59,20 @@ def add_binary_scores(
                 list_ahead, place_ahead = _fetch(begins, ends, addresses, list_ahead, place_ahead)
                 for p in range(start, min(start + np.uint64(FETCHED), end)):
                     differ = count_ones(codes[p, 0] ^ low) + count_ones(codes[p, 1] ^ high)
-                    sums[np.uint64(images[p] - first)] += contributions[differ]
+                    outside += not _added(sums, np.uint64(images[p] - first), contributions[differ])
         else:
             for p in range(begin, end):
                 differ = np.uint64(0)
                 for i in range(codes.shape[1]):
                     differ += count_ones(codes[p, i] ^ query_codes[q, i])
-                sums[np.uint64(images[p] - first)] += contributions[differ]
+                outside += not _added(sums, np.uint64(images[p] - first), contributions[differ])
+    return outside == 0
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
 def add_float_scores(
     sums: Array, first: int, query: Triple, segment: Triple, alpha: float, threshold: float
-) -> None:
+) -> bool:
     """As `add_binary_scores`, for codes compared by inner product.
 
     Args:
@@ -77,9 +82,13 @@ def add_float_scores(
         segment: its codes are (p, d), the bits of float16 as uint16.
         alpha: exponent of the selectivity.
         threshold: similarities below it count nothing.
+
+    Returns:
+        As `add_binary_scores`.
     """
     words, query_codes, weights = query
     _, images, codes = segment
+    outside = 0
     for q in range(len(words)):
         begin, end = _postings_between(segment[0], images, words[q], first, len(sums))
         for p in range(np.uint64(begin), np.uint64(end)):
@@ -91,7 +100,8 @@ def add_float_scores(
                     selected = similarity * similarity * similarity
                 else:
                     selected = np.float32(np.sign(similarity) * abs(similarity) ** alpha)
-                sums[np.uint64(images[p] - first)] += weights[q] * selected
+                outside += not _added(sums, np.uint64(images[p] - first), weights[q] * selected)
+    return outside == 0
 
 
 @numba.njit(cache=True, nogil=True)
@@ -106,6 +116,15 @@ def normalise(sums: Array, norms: Array, query_norm: float) -> None:
     for i in range(len(sums)):
         squared = norms[i] * query_norm
         sums[i] = np.float32(sums[i] / np.sqrt(squared)) if squared > 0 else np.float32(0)
+
+
+@numba.njit(cache=True, nogil=True)
+def _added(sums: Array, image: Any, contribution: Any) -> bool:
+    """Whether there is such an image: a damaged file must not have the loops write anywhere."""
+    there: bool = image < np.uint64(len(sums))
+    if there:
+        sums[image] += contribution
+    return there
 
 
 @numba.njit(cache=True, nogil=True)

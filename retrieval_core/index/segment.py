@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from retrieval_core.errors import ArtifactError, IndexInputError
 from retrieval_core.index.aggregation import Codes, Residuals, as_bits
 from retrieval_core.index.allocation import new_array
-from retrieval_core.index.inputs import Int64
+from retrieval_core.index.inputs import NO_IMAGE, Int64
 from retrieval_core.index.kernels import count_words, list_images, place_postings, sort_postings
 from retrieval_core.index.threads import cores, side_by_side
 
@@ -71,9 +72,19 @@ class Segment:
         return self.offsets, self.images, as_bits(self.codes)
 
     def shifted(self, offset: int) -> "Segment":
-        """The same posting lists of images whose ids are higher by `offset`."""
-        if offset == 0:
+        """The same posting lists of images whose ids are higher by `offset`.
+
+        Raises:
+            IndexInputError: an id would be -1, or no 64-bit number.
+        """
+        if offset == 0 or not len(self):
             return self
+        limits, ids = np.iinfo(np.int64), self.image_ids
+        for end in (int(ids[0]), int(ids[-1])):
+            if not limits.min <= end + offset <= limits.max:
+                raise IndexInputError(f"image_ids: {end} + {offset} is no 64-bit number")
+        if self.find(np.array([NO_IMAGE - offset]))[0] >= 0:
+            raise IndexInputError(f"image_ids: {NO_IMAGE - offset} + {offset} is {NO_IMAGE}")
         saved = self.saved and replace(self.saved, offset=self.saved.offset + offset)
         return replace(self, image_ids=self.image_ids + offset, saved=saved)
 
@@ -84,6 +95,32 @@ class Segment:
         found = inside.copy()
         found[inside] = self.image_ids[positions[inside]] == image_ids[inside]
         return np.where(found, positions, -1)
+
+
+def damaged(segment: Segment) -> ArtifactError:
+    """That a posting is of no image of the segment; a search meets those of its words only."""
+    saved = segment.saved
+    place = f"{saved.uri}/{saved.files['images']}" if saved else "the index in memory"
+    return ArtifactError(
+        f"{place} is damaged: a posting is of no image, the positions of which are 0 to "
+        f"{len(segment) - 1}"
+    )
+
+
+def require_inside(segment: Segment, part: slice = slice(None)) -> None:
+    """Refuse postings of images that are not there, where compiled loops would write anywhere.
+
+    Args:
+        segment: whose postings are read.
+        part: of the postings.
+
+    Raises:
+        ArtifactError: names the file.
+    """
+    # as numbers without a sign those below 0 are the highest
+    images = segment.images[part].view(np.uint32)
+    if len(images) and images.max() >= len(segment):
+        raise damaged(segment)
 
 
 def build_segment(
@@ -122,6 +159,9 @@ def merge_segments(
         segments: at least one, of one codebook.
         alive: per segment (n,) bool; an id is alive in at most one segment.
         folder: on the disk where the posting lists are put together; None: in memory.
+
+    Raises:
+        ArtifactError: a posting is of no image; names its file.
     """
     pairs = list(zip(segments, alive, strict=True))
     ids = np.concatenate([segment.image_ids[living] for segment, living in pairs])
@@ -147,6 +187,7 @@ def merge_segments(
         for segment, places in zip(segments, positions, strict=True):
             own_offsets, own_images, own_bits = segment.lists
             lists = own_offsets[bounds], own_images, own_bits
+            require_inside(segment, slice(lists[0][0], lists[0][-1]))
             place_postings(images, bits, ends, lists, places)
         if not in_order:
             sort_postings(offsets[bounds], images, bits)
@@ -166,5 +207,6 @@ def images_per_word(segments: Sequence[Segment], alive: Sequence[Mask]) -> Int64
         if living.all():
             lengths += np.diff(segment.offsets)
         else:
+            require_inside(segment)
             count_words(lengths, segment.offsets, segment.images, living)
     return lengths

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from retrieval_core.errors import ArtifactError
 from retrieval_core.index.kernels import BITS
-from retrieval_core.index.segment import POSTINGS_AT_ONCE, Segment
+from retrieval_core.index.segment import POSTINGS_AT_ONCE, Segment, require_inside
 from retrieval_core.index.storage import MANIFEST, Array, Description, Files
 
 Count = Annotated[int, Field(ge=0)]
@@ -157,12 +157,9 @@ def check_images(uri: str, files: Mapping[str, str], segment: Segment) -> None:
     """
     counts = np.zeros(len(segment), np.int64)
     for start in range(0, len(segment.images), POSTINGS_AT_ONCE):
-        images = segment.images[start : start + POSTINGS_AT_ONCE]
-        if images.min() < 0 or images.max() >= len(segment):
-            raise ArtifactError(
-                f"{uri}/{files['images']} holds a position that is not below {len(segment)} images"
-            )
-        counts += np.bincount(images, minlength=len(segment))
+        part = slice(start, start + POSTINGS_AT_ONCE)
+        require_inside(segment, part)
+        counts += np.bincount(segment.images[part], minlength=len(segment))
     if (counts != segment.words).any():
         raise ArtifactError(
             f"{uri}/{files['words']} does not hold as many words of each image as "

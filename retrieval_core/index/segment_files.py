@@ -58,7 +58,7 @@ def read_snapshot(
     """Map the segments of an index into memory.
 
     Posting lists are not read: their lengths are compared, and whether each posting is of an image
-    that is there, which the compiled loops take for granted, is for `verify_files` to say.
+    that is there is found when the posting is used, or by `verify_files`.
 
     Returns:
         What `index.json` says, the segments, and which state this is.
@@ -83,7 +83,7 @@ def write_snapshot(
     settings: Mapping[str, Any],
     shared: Mapping[str, Array],
     snapshot: Snapshot,
-    based_on: Version | None,
+    based_on: Mapping[str, Version],
 ) -> tuple[Snapshot, Version]:
     """Write what is not there yet, then the new state.
 
@@ -92,7 +92,8 @@ def write_snapshot(
         settings: plain values for `index.json`.
         shared: arrays of the whole index, by name.
         snapshot: to write.
-        based_on: state that the snapshot was made from; None replaces whatever is there.
+        based_on: the states that the snapshot was made from, by their places; elsewhere it
+            replaces whatever is there.
 
     Returns:
         The snapshot, knowing its files, and the new state.
@@ -102,8 +103,8 @@ def write_snapshot(
         StorageError: the disk is full.
     """
     with writing_alone(directory):
-        if based_on is not None and based_on.location == location(directory):
-            _require(based_on, directory)
+        if (expected := based_on.get(location(directory))) is not None:
+            _require(expected, directory)
         segments = tuple(_write_segment(directory, s) for s in snapshot.segments)
         snapshot = replace(snapshot, segments=segments)
         files = {name: write_array(directory, name, array) for name, array in shared.items()}
@@ -132,8 +133,11 @@ def open_segment(saved: Saved) -> Segment:
     return _segment(replace(saved, offset=0), arrays).shifted(saved.offset)
 
 
-def verify_files(directory: ArtifactDirectory) -> None:
+def verify_files(directory: ArtifactDirectory) -> dict[str, Any]:
     """Read every file of an index, compare it with its digest and with the others.
+
+    Returns:
+        What `index.json` says.
 
     Raises:
         ArtifactError: a file is missing, unreadable or altered, or files do not belong together;
@@ -145,6 +149,7 @@ def verify_files(directory: ArtifactDirectory) -> None:
     for segment in _snapshot(directory, description).segments:
         if segment.saved is not None:
             check_images(directory.uri, segment.saved.files, segment)
+    return description
 
 
 def _version(directory: ArtifactDirectory) -> Version:

@@ -10,7 +10,13 @@ import numpy.typing as npt
 
 from retrieval_core.index.inputs import Int64
 from retrieval_core.index.kernels import add_norms
-from retrieval_core.index.segment import Mask, Segment, images_per_word, merge_segments
+from retrieval_core.index.segment import (
+    Mask,
+    Segment,
+    images_per_word,
+    merge_segments,
+    require_inside,
+)
 
 Float64 = npt.NDArray[np.float64]
 
@@ -120,6 +126,7 @@ class Snapshot:
 
 
 def _norms(segment: Segment, idf: Float64) -> Float64:
+    require_inside(segment)
     norms = np.zeros(len(segment))
     add_norms(norms, segment.offsets, segment.images, idf)
     return norms

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
-from retrieval_core.artifacts import ArtifactDirectory
+from retrieval_core.artifacts import UNUSABLE, ArtifactDirectory
 from retrieval_core.errors import ArtifactError, ConcurrentWriteError
 from retrieval_core.locking import exclusive
 
@@ -27,6 +27,7 @@ LOCK = ".lock-index"
 ARRAY_FILE = re.compile(r"[a-z_]+-[0-9a-f]{16}\.npy")
 # what NumPy raises for files that are no arrays, whatever of the header is damaged
 UNREADABLE = (
+    *UNUSABLE,
     ValueError,
     EOFError,
     AttributeError,
@@ -218,7 +219,7 @@ def verify_array(directory: ArtifactDirectory, file: str) -> None:
 
 def sweep(directory: ArtifactDirectory, kept: Collection[str]) -> None:
     """Delete array files that the index no longer names, and what crashed writers left."""
-    directory.remove_temporary()
+    directory.remove_temporary(below=False)  # what lies below has a writer of its own
     for name in directory.names():
         if ARRAY_FILE.fullmatch(name) and name not in kept:
             directory.remove(name)

@@ -18,7 +18,7 @@ from torch import Tensor
 from retrieval_core.index.device_scoring import best_first, contributions, normalise
 from retrieval_core.index.inputs import Int64
 from retrieval_core.index.ranking import Candidates, Queries, join
-from retrieval_core.index.segment import Mask, Segment
+from retrieval_core.index.segment import Mask, Segment, require_inside
 from retrieval_core.index.snapshot import Float64, Snapshot
 
 DEFAULT_MEMORY = 2**30
@@ -49,7 +49,8 @@ class DeviceSegment:
 
     @staticmethod
     def of(segment: Segment, alive: Mask, norms: Float64, device: torch.device) -> "DeviceSegment":
-        """Copy a segment to a device."""
+        """Copy a segment to a device (errors as `require_inside`)."""
+        require_inside(segment)
         return DeviceSegment(
             segment.offsets,
             *(

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from slow_asmk import slow_scores
 
 from retrieval_core.errors import ArtifactError, ArtifactMismatchError, IndexInputError
-from retrieval_core.index import AsmkIndex, Codebook
+from retrieval_core.index import AsmkIndex, Codebook, asmk
 
 RNG = np.random.default_rng(1)
 CODEBOOK = Codebook(RNG.standard_normal((12, 10)).astype(np.float32))
@@ -53,29 +54,52 @@ def assert_same(actual, expected):
     assert len(actual) == len(expected)
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.lists(STEP, max_size=8), st.booleans(), st.booleans())
+def assert_scored_as_published(index, images):
+    ids = sorted(images)
+    ranked, scores = index.search(QUERIES, QUERY_INDEX)
+    for query, row_ids, row in zip(range(5), ranked, scores, strict=True):
+        expected = slow_scores(
+            CODEBOOK, [POOL[images[i]] for i in ids], QUERIES[query == QUERY_INDEX],
+            binary=index.binary, use_idf=index.use_idf, multiple=5, alpha=3.0, threshold=0.0,
+        )  # fmt: skip
+        by_id = dict(zip(ids, expected, strict=True))
+        tolerance = 1e-6 if index.binary else 1e-4
+        np.testing.assert_allclose(row, [by_id[i] for i in row_ids.tolist()], atol=tolerance)
+        assert sorted(row_ids.tolist()) == ids
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(STEP, max_size=24), st.booleans(), st.booleans())
 def test_any_history_equals_an_index_built_at_once(tmp_path_factory, steps, binary, use_idf):
     options = {"binary": binary, "use_idf": use_idf}
     home = tmp_path_factory.mktemp("index")
     index, images = AsmkIndex.create(CODEBOOK, **options), {}
-    for name, argument in steps:
-        if name == "add":
-            new = {i: rows for i, rows in argument.items() if i not in images}
-            add(index, new)
-            images |= new
-        elif name == "remove":
-            gone = [i for i in argument if i in images]
-            index.remove(gone)
-            images = {i: rows for i, rows in images.items() if i not in gone}
-        elif name == "compact":
-            index.compact()
-        elif name == "reopen":
-            index.save(home)
-            index = AsmkIndex.open(home)
-        else:
-            assert_same(index, built(images, **options))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asmk, "FAN_IN", 3)  # a few additions are merged already
+        for name, argument in steps:
+            if name == "add":
+                if set(argument) & set(images):
+                    with pytest.raises(IndexInputError, match="already in the index"):
+                        add(index, argument)
+                new = {i: rows for i, rows in argument.items() if i not in images}
+                add(index, new)
+                images |= new
+            elif name == "remove":
+                if set(argument) - set(images):
+                    with pytest.raises(IndexInputError, match="not in the index"):
+                        index.remove(list(argument))
+                gone = [i for i in argument if i in images]
+                index.remove(gone)
+                images = {i: rows for i, rows in images.items() if i not in gone}
+            elif name == "compact":
+                index.compact()
+            elif name == "reopen":
+                index.save(home)
+                index = AsmkIndex.open(home)
+            else:
+                assert_same(index, built(images, **options))
     assert_same(index, built(images, **options))
+    assert_scored_as_published(index, images)
 
 
 def test_many_small_additions_equal_a_large_one():
@@ -162,6 +186,9 @@ VECTORS = POOL[:2]
         ([5], VECTORS[0], [0], r"\(10,\)"),
         ([5], np.where(np.arange(2)[:, None], np.float32(np.inf), VECTORS), [0, 0], "row 1.*inf"),
         ([5], np.full((1, 10), np.nan, np.float32), [0], "row 0 holds nan"),
+        ([5], VECTORS * np.float32(1e20), [0, 0], "row 0 has norm .*e.20, expected"),
+        ([5], [[1, 2], [3]], [0, 0], "descriptors: "),
+        ([[5], []], VECTORS, [0, 0], "image_ids: "),
         ([5], VECTORS, [0, 1], "row 1 holds 1, expected 0 to 0"),
         ([5], VECTORS, [-1, 0], "row 0 holds -1"),
         ([5], VECTORS, [0], "1 entries for 2 descriptors"),
@@ -190,11 +217,16 @@ def test_removing_an_absent_image_changes_nothing():
     ("options", "message"),
     [
         ({"top_k": 0}, "top_k"),
+        ({"top_k": 1.5}, "top_k: expected 1 or more, found 1.5"),
+        ({"top_k": True}, "top_k: expected 1 or more, found True"),
         ({"multiple_assignment": 0}, "multiple_assignment"),
+        ({"multiple_assignment": "5"}, "multiple_assignment"),
         ({"alpha": 0}, "alpha"),
+        ({"alpha": np.inf}, "alpha"),
         ({"threshold": 1.5}, "threshold"),
         ({"threshold": np.nan}, "threshold"),
-        ({"queries": -1}, "queries: expected 0 or more"),
+        ({"queries": -1}, "queries: expected 0 to"),
+        ({"queries": 1.0}, "queries: expected 0 to"),
         ({"queries": 4}, "row 24 holds 4, expected 0 to 3"),
     ],
 )
@@ -216,6 +248,11 @@ def test_search_refuses_unusable_queries(descriptors, message):
         built({1: [0]}).search(descriptors, QUERY_INDEX)
 
 
+def test_a_query_of_an_impossible_number_is_refused():
+    with pytest.raises(IndexInputError, match="row 0 holds 4611686018427387904"):
+        built({1: [0]}).search(POOL[:1], [2**62])
+
+
 @pytest.mark.parametrize("word", [-1, len(CODEBOOK.centroids)])
 def test_what_is_no_visual_word_is_refused(monkeypatch, word):
     index = built({1: [0]})
@@ -228,20 +265,29 @@ def test_what_is_no_visual_word_is_refused(monkeypatch, word):
 
 def test_threads_change_and_search_one_index():
     index, errors = built({0: [1, 2]}, use_idf=True), []
+    added, removed = [], []
 
     def change(first):
         for image in range(first, first + 40):
             index.add([image], POOL[image % 4 :], np.zeros(len(POOL) - image % 4, int))
+            added.append(image)
             if image % 5 == 0:
+                removed.append(image)
                 index.remove([image])
             if image % 7 == 0:
                 index.compact()
 
     def search():
         for _ in range(40):
-            ids, scores = index.search(QUERIES, QUERY_INDEX)
-            if ids.shape != scores.shape or len(np.unique(ids[0])) < ids.shape[1]:
-                errors.append(ids)
+            before, going = set(added), len(removed)
+            ids = index.search(QUERIES, QUERY_INDEX)[0]
+            # what was there throughout is found once, and in every query the same images
+            found = [sorted(row) for row in ids.tolist()]
+            lost = before - set(removed) - set(found[0])
+            back = set(removed[: max(0, going - 3)]) & set(found[0])
+            twice = len(set(found[0])) < len(found[0])
+            if lost or back or twice or any(row != found[0] for row in found):
+                errors.append((lost, back, ids))
 
     with ThreadPoolExecutor(4) as pool:
         running = [pool.submit(change, 1000 * n) for n in (1, 2, 3)] + [pool.submit(search)]

@@ -45,12 +45,42 @@ def test_fewer_descriptors_than_words_names_both_numbers(draw):
         (np.zeros((9, 4)), "float64"),
         (np.zeros(9, np.float32), r"\(9,\)"),
         (np.full((9, 4), np.nan, np.float32), "row 0 holds nan"),
-        (np.float32(1), "found float32"),
+        (np.float32(1), r"found \(\)"),
+        (np.zeros((9, 0), np.float32), r"\(9, 0\)"),
+        (np.full((9, 4), 1e20, np.float32), "row 0 has norm 2e.20"),
+        (np.full((9, 4), 3e38, np.float32), "row 0 has norm 6e.38"),
     ],
 )
 def test_training_refuses_what_it_cannot_use(descriptors, message):
     with pytest.raises(IndexInputError, match=message):
         Codebook.train(descriptors, 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"size": 2.0}, "size: expected 1 or more, found 2.0"),
+        ({"iterations": 0}, "iterations: expected 1 or more, found 0"),
+        ({"seed": -1}, "seed: expected 0 to 2147483647, found -1"),
+        ({"seed": 2**40}, "seed"),
+    ],
+)
+def test_training_refuses_impossible_settings(draw, options, message):
+    with pytest.raises(IndexInputError, match=message):
+        Codebook.train(draw(9), **{"size": 2, **options})
+
+
+def test_words_of_another_device_are_those_of_this_one(draw):
+    # what a GPU runs, on the processor
+    points, here = draw(3_000), "cpu:0"
+    codebook = Codebook(draw(40))
+    elsewhere = Codebook(codebook.centroids, device=here)
+    np.testing.assert_array_equal(elsewhere.assign(points, 5), codebook.assign(points, 5))
+    done = []
+    trained = Codebook.train(points, 40, device=here, progress=lambda *n: done.append(n))
+    assert done == [(i, 10) for i in range(1, 11)]
+    errors = [c.quality(points).error for c in (trained, Codebook.train(points, 40))]
+    assert errors[0] < 1.03 * errors[1]
 
 
 def test_assignment_is_the_nearest_centroids(draw):
@@ -81,7 +111,7 @@ def test_assignment_refuses_other_dimensions_and_impossible_k(draw):
     codebook = Codebook(draw(4))
     with pytest.raises(IndexInputError, match=r"\(n, 72\).*\(1, 5\)"):
         codebook.assign(np.zeros((1, 5), np.float32))
-    with pytest.raises(IndexInputError, match="1 to 4 words, found 5"):
+    with pytest.raises(IndexInputError, match="k: expected 1 to 4, found 5"):
         codebook.assign(draw(1), 5)
 
 
@@ -89,6 +119,12 @@ def test_assignment_refuses_other_dimensions_and_impossible_k(draw):
 def test_training_on_a_missing_gpu_is_refused(draw):
     with pytest.raises(IndexInputError, match="'cuda', but torch sees 0 GPUs"):
         Codebook.train(draw(9), 2, device="cuda")
+
+
+@pytest.mark.parametrize("reach", [-1.0, np.nan])
+def test_words_are_not_sought_at_impossible_distances(draw, reach):
+    with pytest.raises(IndexInputError, match="reach: expected 0 or more"):
+        Codebook(draw(4), reach=reach)
 
 
 @pytest.mark.parametrize("centroids", [np.zeros((0, 4), np.float32), np.zeros(4, np.float32)])

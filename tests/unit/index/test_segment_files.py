@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from retrieval_core.artifacts import ArtifactDirectory
-from retrieval_core.errors import ArtifactError, ConcurrentWriteError
+from retrieval_core.errors import ArtifactError, ConcurrentWriteError, StorageError
 from retrieval_core.index import AsmkIndex, Codebook, segment_files
 from retrieval_core.index.storage import verify_array, write_array
 
@@ -94,6 +94,27 @@ def test_an_index_is_the_same_however_its_folder_is_spelled(tmp_path, monkeypatc
     with pytest.raises(ConcurrentWriteError, match="open it again"):
         add(index, [51]).save(spelled.format(tmp_path.name, tmp_path))
     assert 50 in AsmkIndex.open("index").image_ids
+
+
+def test_a_change_elsewhere_meanwhile_is_not_forgotten(tmp_path):
+    saved(tmp_path / "here")
+    index = AsmkIndex.open(tmp_path / "here")
+    index.save(tmp_path / "copy")
+    add(AsmkIndex.open(tmp_path / "here"), [50]).save(tmp_path / "here")
+    with pytest.raises(ConcurrentWriteError, match="open it again"):
+        add(index, [51]).save(tmp_path / "here")
+    add(index, [52]).save(tmp_path / "copy")
+    assert 50 in AsmkIndex.open(tmp_path / "here").image_ids
+
+
+def test_a_writer_below_is_left_in_peace(tmp_path):
+    (tmp_path / "below").mkdir()
+    writing = tmp_path / "below" / ".tmp-1-codes"
+    writing.touch()
+    (tmp_path / ".tmp-2-codes").touch()
+    saved(tmp_path)
+    assert writing.exists()
+    assert not (tmp_path / ".tmp-2-codes").exists()
 
 
 def test_an_index_elsewhere_is_replaced(tmp_path):
@@ -294,6 +315,80 @@ def test_postings_of_other_images_are_found_by_verifying(tmp_path, change):
     name = _replace(tmp_path, "images", change)
     with pytest.raises(ArtifactError, match=name):
         AsmkIndex.verify(tmp_path)
+
+
+def _with_a_flipped_bit(home, array, place, bit):
+    (path,) = home.glob(f"{array}-*.npy")
+    values = np.lib.format.open_memmap(path, mode="r+")
+    values.reshape(-1).view(np.uint8)[place * values.itemsize + bit // 8] ^= 1 << bit % 8
+    values.flush()
+    return path.name
+
+
+@pytest.mark.parametrize("bit", [6, 29, 31])
+@pytest.mark.parametrize("options", [{}, {"binary": False}, {"use_idf": True}])
+def test_a_posting_of_no_image_is_named_when_it_is_used(tmp_path, options, bit):
+    index = saved(tmp_path, **options)
+    # in the middle of the list of a word
+    offsets = index.snapshot.segments[0].offsets
+    place = int(offsets[4] + offsets[5]) // 2
+    name = _with_a_flipped_bit(tmp_path, "images", place, bit)
+    words = CODEBOOK.centroids, [0] * CODEBOOK.size
+
+    def weighed(index):
+        index.remove([3])
+        index.search(*words)
+
+    def merged(index):
+        add(index, [100])
+        index.compact()
+
+    uses = [
+        lambda index: index.search(*words),
+        lambda index: index.search(*words, device="cpu:0"),
+        weighed,
+        merged,
+    ]
+    for use in uses:
+        with pytest.raises(ArtifactError, match=f"{name} is damaged"):
+            use(AsmkIndex.open(tmp_path))
+
+
+def test_altered_centroids_are_never_saved_as_if_they_were_right(tmp_path):
+    saved(tmp_path)
+    _with_a_flipped_bit(tmp_path, "centroids", 5, 20)
+    index = add(AsmkIndex.open(tmp_path), [50])
+    for place in (tmp_path, tmp_path / "elsewhere"):
+        with pytest.raises(ArtifactError, match=f"built with codebook {CODEBOOK.digest}"):
+            index.save(place)
+    with pytest.raises(ArtifactError, match="centroids"):
+        AsmkIndex.verify(tmp_path)
+
+
+def test_another_codebook_than_the_description_says_is_found_by_verifying(tmp_path):
+    saved(tmp_path)
+    description = (tmp_path / "index.json").read_text()
+    (tmp_path / "index.json").write_text(description.replace(CODEBOOK.digest, "0" * 64))
+    with pytest.raises(ArtifactError, match=f"{'0' * 64}.*{CODEBOOK.digest}"):
+        AsmkIndex.verify(tmp_path)
+
+
+def test_what_is_no_folder_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    for place in ("file", "file/below"):
+        with pytest.raises(StorageError, match="file"):
+            saved(tmp_path / place)
+        with pytest.raises((ArtifactError, StorageError), match="file"):
+            AsmkIndex.open(tmp_path / place)
+    (tmp_path / "index.json").mkdir()
+    with pytest.raises(ArtifactError, match=r"index\.json cannot be read"):
+        AsmkIndex.open(tmp_path)
+    saved(tmp_path / "index")
+    (path,) = (tmp_path / "index").glob("codes-*.npy")
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(ArtifactError, match=path.name):
+        AsmkIndex.open(tmp_path / "index")
 
 
 def _without(key):

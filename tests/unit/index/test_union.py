@@ -89,6 +89,27 @@ def test_what_does_not_belong_together_is_refused_by_both_names(draw, codebook):
         AsmkIndex.union([index, images(draw, [2, 3], codebook)])
 
 
+@pytest.mark.parametrize(
+    ("ids", "offset", "message"),
+    [
+        ([5, 2**63 - 1], 1, "9223372036854775807 . 1 is no 64-bit number"),
+        ([-(2**63), 5], -1, "-9223372036854775808 . -1 is no"),
+        ([1], 2**64, "no 64-bit number"),
+        ([-5, 7], 4, "-5 . 4 is -1"),
+    ],
+)
+def test_shifted_ids_stay_ids(draw, codebook, ids, offset, message):
+    with pytest.raises(IndexInputError, match=message):
+        AsmkIndex.union([images(draw, [1, 2], codebook), images(draw, ids, codebook)], [0, offset])
+
+
+def test_the_union_of_nothing_is_refused(draw, codebook):
+    with pytest.raises(IndexInputError, match="0 indexes"):
+        AsmkIndex.union([])
+    with pytest.raises(IndexInputError, match="1 indexes with 2 offsets"):
+        AsmkIndex.union([images(draw, [1], codebook)], [0, 1])
+
+
 def test_a_part_without_its_codebook_needs_one_to_open(draw, codebook, tmp_path):
     index = images(draw, [1, 2], codebook)
     index.save(tmp_path, with_codebook=False)
