@@ -13,6 +13,9 @@ WORDS = 65_536
 DESCRIPTORS = (400, 501)
 ASSIGNMENTS = 5
 IMAGES_AT_ONCE = 1_000
+# so many images, one after the other, show the same object: so many of their descriptors are alike,
+# but for a difference of this size beside what they share
+VIEWS, ALIKE, DIFFERENCE = 20, 120, 0.4
 
 Array = npt.NDArray[np.generic]
 
@@ -70,9 +73,14 @@ def word_shares(use: str, seed: int = 0) -> npt.NDArray[np.float64]:
 
 
 def batches(
-    centroids: npt.NDArray[np.float32], images: int, use: str, k: int, seed: int
+    centroids: npt.NDArray[np.float32],
+    images: int,
+    use: str,
+    k: int,
+    seed: int,
+    views: int = VIEWS,
 ) -> Iterator[Batch]:
-    """Images with 400 to 500 descriptors each, some at a time.
+    """Images with 400 to 500 descriptors each, some at a time; objects are the same in every draw.
 
     Args:
         centroids: (size, d) float32.
@@ -80,6 +88,7 @@ def batches(
         use: of words, as `word_shares`.
         k: words per descriptor.
         seed: of the draw.
+        views: images of each object.
     """
     rng = np.random.default_rng(seed)
     cumulated = np.cumsum(word_shares(use))
@@ -89,12 +98,31 @@ def batches(
         total = int(numbers.sum())
         words = _draw(cumulated, total, k, rng)
         noise = rng.standard_normal((total, DIM), np.float32)
+        shown = np.arange(first, first + count)
+        for number, end, own in zip(shown, np.cumsum(numbers), numbers, strict=True):
+            rows = slice(end - own, end - own + ALIKE)
+            _show(number // views, words[rows], noise[rows], cumulated)
         yield Batch(
-            np.arange(first, first + count),
+            shown,
             centroids[words[:, 0]] + noise,
             np.repeat(np.arange(count), numbers),
             words,
         )
+
+
+def _show(
+    number: int,
+    words: npt.NDArray[np.int64],
+    residuals: npt.NDArray[np.float32],
+    cumulated: npt.NDArray[np.float64],
+) -> None:
+    """Make descriptors those of an object, changed in place: words (n, k) and residuals (n, d)."""
+    rng = np.random.default_rng((number, 1))
+    own = _draw(cumulated, len(words), 1, rng)
+    known = (words[:, 1:] == own).any(axis=1)
+    words[~known, 0] = own[~known, 0]
+    residuals *= DIFFERENCE
+    residuals += rng.standard_normal(residuals.shape, np.float32)
 
 
 def _draw(
