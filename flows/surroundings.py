@@ -5,14 +5,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from retrieval_core.config import DatasetConfig, PipelineConfig, RuntimeConfig
+from retrieval_core.config import DatasetConfig, PipelineConfig, RuntimeConfig, TrainingConfig
 from retrieval_core.data.identity import dataset_identity
+from retrieval_core.errors import ConfigError
 from tasks.environment import prepare_environment
 from tasks.progress import StageProgress
 
 # torch, Ray and MLflow are imported where a flow runs: who only registers it need not wait for them
 if TYPE_CHECKING:
     from flows.steps import Steps
+    from retrieval_core.models.base import RetrievalModel
     from tasks.context import RunContext
 
 
@@ -38,7 +40,8 @@ def tracked_steps(
         with_network: whether the steps need the network, whose weights are then checked.
 
     Raises:
-        RetrievalError: something that the configuration names is not there.
+        RetrievalError: something that the configuration names is not there, or does not fit the
+            network.
     """
     from flows.steps import Steps
 
@@ -79,11 +82,28 @@ def tracked_context(name: str, runtime: RuntimeConfig, workdir: str) -> Iterator
 
 
 def _check_network(config: PipelineConfig) -> None:
-    """Fail before any work starts where a name or a file is wrong."""
+    """Fail before any work starts where a name or a file is wrong, or a setting does not fit."""
     from retrieval_core.models import build_model
 
     _download_weights(config.model.weights)
-    build_model(config.model)
+    model = build_model(config.model)
+    if config.training.epochs:
+        _check_recipe(model, config.training)
+    whitening = config.postprocessing.whitening
+    if whitening and (whitening.dimensions or 0) > model.global_dim:
+        raise ConfigError(
+            f"postprocessing.whitening.dimensions: {whitening.dimensions} is more than the "
+            f"{model.global_dim} dimensions of a descriptor"
+        )
+
+
+def _check_recipe(model: "RetrievalModel", recipe: TrainingConfig) -> None:
+    from retrieval_core.training.freezing import freeze_first_layers
+    from retrieval_core.training.labelled import require_crops
+
+    freeze_first_layers(model, recipe.frozen_layers)  # of a network that is for checks alone
+    if recipe.sampling.kind != "tuples":
+        require_crops(model, recipe.augmentation)
 
 
 def _check_datasets(config: PipelineConfig, workdir: str) -> None:

@@ -27,7 +27,7 @@ from tasks.lineage import training_of
 from tasks.partitions import PARTS, finish_missing
 from tasks.stage import STAGE_OPTIONS, Outcome, Stage, StageRun, run_stage
 
-VERSION = 4
+VERSION = 5
 
 
 @task(

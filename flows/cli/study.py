@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 from flows.cli.console import console, open_workdir, progress, user_errors
 from flows.cli.options import DEFAULT_WORKDIR, ConfigPath, Overrides, Workdir
 from retrieval_core.config import Study, built_in_study, load_study
+from retrieval_core.errors import ConfigError
 
 A_ROW_FAILED = 1
 
@@ -52,6 +53,7 @@ def cgd(
     """
     with user_errors():
         study = built_in_study("cgd", config, overrides or [])
+        _check_start(study)
     _run(study, workdir)
 
 
@@ -70,6 +72,19 @@ def run(
     with user_errors():
         loaded = load_study(study, overrides or [])
     _run(loaded, workdir)
+
+
+def _check_start(study: Study) -> None:
+    """Fail before any row does, where all start from another method's network."""
+    from retrieval_core.models.zoo import find_checkpoint
+
+    weights = next(iter(study.rows.values())).model.weights
+    checkpoint = find_checkpoint(weights)
+    if checkpoint and checkpoint.method != "backbone":
+        raise ConfigError(
+            f"model.weights: {weights} is a {checkpoint.method} checkpoint, the rows are of cgd; "
+            "start from those of the backbone, such as model.weights=hub"
+        )
 
 
 def _run(study: Study, workdir: Path) -> None:

@@ -52,6 +52,10 @@ BenchmarkName = Literal[
 ]
 BOXED = ("cars196", "cub200-2011", "in-shop")
 LABELLED = (*BOXED, "stanford-online-products")
+FOR_TESTS_ALONE = (
+    *("oxford5k", "paris6k", "roxford5k", "rparis6k", "revisitop1m", "sfm120k-val"),
+    "landmarks-v2",
+)
 
 
 class BenchmarkConfig(Config):
@@ -119,6 +123,11 @@ class DatasetConfig(Config):
     def label(self) -> str:
         """What people call it: the name of a benchmark, else the kind."""
         return self.benchmark.name if self.kind == "benchmark" else self.kind
+
+    @property
+    def is_for_tests_alone(self) -> bool:
+        """Whether it is known, before it is read, to have no split train."""
+        return self.kind == "benchmark" and self.benchmark.name in FOR_TESTS_ALONE
 
     @model_validator(mode="after")
     def _folder_needs_a_path(self) -> "DatasetConfig":

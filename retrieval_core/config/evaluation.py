@@ -1,8 +1,8 @@
 """How rankings are scored."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from retrieval_core.config.base import Config
 
@@ -15,7 +15,7 @@ class EvaluationConfig(Config):
     kappas: Annotated[tuple[Rank, ...], Field(min_length=1)] | None = Field(
         None,
         description="ranks of precision@k and recall@k; null: those that people report of the "
-        "dataset, such as 1, 2, 4, 8 of cars196, and 1, 5, 10 of most",
+        "dataset, such as 1, 2, 4, 8 of cars196, and 1, 5, 10 of most, up to top_k",
     )
     map_at: int | None = Field(
         None,
@@ -35,6 +35,16 @@ class EvaluationConfig(Config):
     top_k: int | None = Field(
         None,
         ge=1,
-        description="length of a ranking; null: everything or, where that is too much, what every "
-        "score but mAP needs",
+        description="length of a ranking, junk not counted; null: everything or, where that is too "
+        "much, what every score but mAP needs",
     )
+
+    @model_validator(mode="after")
+    def _rankings_reach_their_ranks(self) -> Self:
+        for name, last in (("kappas", max(self.kappas or [1])), ("map_at", self.map_at or 1)):
+            if self.top_k is not None and self.top_k < last:
+                raise ValueError(
+                    f"top_k {self.top_k} ends rankings before rank {last} of {name}: the scores "
+                    "would be too low"
+                )
+        return self

@@ -102,6 +102,18 @@ class PipelineConfig(Config):
         return self
 
     @model_validator(mode="after")
+    def _whitening_has_training_images(self) -> "PipelineConfig":
+        whitening = self.postprocessing.whitening
+        fitted_to = whitening and (whitening.dataset or self.training_dataset)
+        if fitted_to and fitted_to.is_for_tests_alone:
+            raise ValueError(
+                f"postprocessing.whitening is fitted to training images, {fitted_to.label} has "
+                "none: name others as postprocessing.whitening.dataset, such as the benchmark "
+                "sfm30k-whiten"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _distractors_are_other_images(self) -> "PipelineConfig":
         if self.distractors == self.dataset:
             raise ValueError("distractors are the dataset itself: right answers would count wrong")

@@ -16,6 +16,7 @@ from retrieval_core.config.loading import (
     refine_file,
 )
 from retrieval_core.config.pipeline import PipelineConfig
+from retrieval_core.config.training import LossConfig
 from retrieval_core.errors import ConfigError
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
@@ -59,12 +60,16 @@ STAGES: dict[str, Changes] = {
 COMBINATIONS = ("S", "M", "G", "SM", "MS", "SG", "GS", "MG", "GM", "SMG", "MSG", "GSM")
 
 CGD: dict[str, Changes] = {
-    combination: {"model.method": "cgd", "model.cgd.combination": combination}
+    combination: {
+        "model.method": "cgd",
+        "model.cgd.combination": combination,
+        # the experiment may be of a method that has a whitening
+        "model.pooled.learned_whitening": "none",
+        "training.refit_whitening": False,
+    }
     for combination in COMBINATIONS
 }
 """The combinations of global descriptors that CGD's authors compare (arXiv 1903.10663)."""
-
-BUILT_IN = {"stages": STAGES, "cgd": CGD}
 
 
 def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
@@ -88,6 +93,8 @@ def built_in_study(
 ) -> Study:
     """The rows `STAGES` or `CGD` of any experiment.
 
+    The rows of CGD have the usual loss in the place of one that is only for super-features.
+
     Args:
         kind: which rows.
         config: YAML file of the experiment.
@@ -97,8 +104,18 @@ def built_in_study(
         ConfigError: as `load_study`.
     """
     path = Path(config).resolve()
-    name = f"{load_config(path, overrides).name}-{kind}"
-    return _study(name, path.parent, StudyConfig(base=path.name, rows=BUILT_IN[kind]), overrides)
+    base = load_config(path, overrides)
+    rows = STAGES if kind == "stages" else _combinations(base.training.loss)
+    study = StudyConfig(base=path.name, rows=rows)
+    return _study(f"{base.name}-{kind}", path.parent, study, overrides)
+
+
+def _combinations(loss: LossConfig) -> dict[str, Changes]:
+    if loss.kind != "super_feature":
+        return CGD
+    usual = LossConfig()
+    instead = {"training.loss.kind": usual.kind, "training.loss.margin": usual.margin}
+    return {row: {**changes, **instead} for row, changes in CGD.items()}
 
 
 def _study(name: str, folder: Path, study: StudyConfig, overrides: Sequence[str]) -> Study:

@@ -1,8 +1,10 @@
 """Your own images: a directory with a folder per label, or a CSV / Parquet table."""
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
 from pathlib import PurePosixPath
 from typing import get_args
 
@@ -69,12 +71,13 @@ def _split_of(label: str, test_fraction: float) -> Split:
 
 
 def _check_paths(entries: Sequence[Entry], splits: Sequence[Split]) -> None:
+    files = _real_files(entries)
     sides: dict[str, set[Split]] = {}
-    for entry, split in zip(entries, splits, strict=True):
-        sides.setdefault(entry.path, set()).add(split)
-    shared = [path for path, found in sides.items() if len(found) > 1]
+    for file, split in zip(files, splits, strict=True):
+        sides.setdefault(file, set()).add(split)
+    shared = [e.path for e, file in zip(entries, files, strict=True) if len(sides[file]) > 1]
     if shared:
-        raise DatasetError(f"images in more than one split: {list_values(shared)}")
+        raise DatasetError(f"images in more than one split: {list_values(dict.fromkeys(shared))}")
     # a query, with its box, may be cut out of a database image
     listed = Counter(
         (entry.path, entry.query if split == "test" else None)
@@ -83,6 +86,28 @@ def _check_paths(entries: Sequence[Entry], splits: Sequence[Split]) -> None:
     twice = [path for (path, _), count in listed.items() if count > 1]
     if twice:
         raise DatasetError(f"images listed more than once: {list_values(twice)}")
+
+
+def _real_files(entries: Sequence[Entry]) -> list[str]:
+    """What the paths lead to, through links, too; URLs stay as they are."""
+    # a million images lie in few folders: the disk is asked about these alone
+    real_folder, links = cache(os.path.realpath), cache(_links)
+
+    def follow(path: str) -> str:
+        if "://" in path:
+            return path
+        folder, name = os.path.split(path)
+        return os.path.realpath(path) if name in links(folder) else f"{real_folder(folder)}/{name}"
+
+    return [follow(entry.path) for entry in entries]
+
+
+def _links(folder: str) -> frozenset[str]:
+    try:
+        with os.scandir(folder) as found:
+            return frozenset(entry.name for entry in found if entry.is_symlink())
+    except OSError:  # prepare says what is wrong with its images
+        return frozenset()
 
 
 def _roles(entries: Sequence[Entry], splits: Sequence[Split]) -> list[Role]:

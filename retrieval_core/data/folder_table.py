@@ -19,6 +19,7 @@ from retrieval_core.errors import DatasetError
 COLUMNS = ("path", "label", "split", "query", "box", "junk")
 NEEDED = ("path", "label")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp")
+LOCAL = "file://"
 TRUTH_VALUES = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -148,13 +149,16 @@ def _paths(values: list[str], base: str) -> list[str]:
 
 
 def _resolve(path: str, base: str) -> str:
-    if "://" in path or path.startswith("/"):
+    path = path.removeprefix(LOCAL)
+    if "://" in path:
         return path
-    protocol, separator, rest = f"{base}/{path}".rpartition("://")
+    address = path if path.startswith("/") else f"{base}/{path}"
+    protocol, separator, rest = address.rpartition("://")
     return protocol + separator + posixpath.normpath(rest)
 
 
 def _absolute(folder: str) -> str:
+    folder = folder.removeprefix(LOCAL)
     return folder if "://" in folder else str(Path(folder).expanduser().absolute())
 
 

@@ -42,7 +42,7 @@ def load_image(
 
     Raises:
         ImageError: its reason is "missing", "empty", "truncated", "unreadable", "too_large",
-            "too_small" or "bad_box".
+            "too_small", "bad_box" or "unsupported_mode" (numbers of no known range).
     """
     return decode_image(_read(path), path, image_size=image_size, box=box, max_pixels=max_pixels)
 
@@ -72,6 +72,9 @@ def decode_image(
     file = _open(name, content)
     if file.width * file.height > max_pixels:
         raise ImageError(name, "too_large", f"{file.width} x {file.height} pixels")
+    # what is black and what is white in them? only netpbm's 32-bit integers are 16 bits' worth
+    if file.mode == "F" or (file.mode == "I" and file.format != "PPM"):
+        raise ImageError(name, "unsupported_mode", f"mode {file.mode} of a {file.format}")
     longest = max(file.size)
     wanted = min(image_size, longest)
     image = _decode(name, file, DRAFT_MARGIN * wanted)

@@ -1,7 +1,7 @@
 """How much of a ranking the scores of a dataset need."""
 
 from retrieval_core.config import EvaluationConfig
-from retrieval_core.data.catalogue import Catalogue
+from retrieval_core.data.catalogue import Catalogue, QueryTruth
 from retrieval_core.errors import ConfigError
 
 KAPPAS = {
@@ -19,11 +19,14 @@ LARGEST_RANKING = 500_000_000
 
 def kappas(catalogue: Catalogue, config: EvaluationConfig) -> tuple[int, ...]:
     """The ranks of precision@k and recall@k that are reported."""
-    return KAPPAS.get(catalogue.name, OTHERS) if config.kappas is None else config.kappas
+    if config.kappas is not None:
+        return config.kappas
+    usual = KAPPAS.get(catalogue.name, OTHERS)
+    return tuple(k for k in usual if config.top_k is None or k <= config.top_k)
 
 
 def ranking_length(catalogue: Catalogue, config: EvaluationConfig, database: int) -> int | None:
-    """How many images are ranked for each query; None for all.
+    """How many images are ranked for each query, junk included; None for all.
 
     Where all are too many, those are enough that recall@k, precision@k, mAP@k, R-precision and
     MAP@R need: their last rank, with the junk before it. Average precision, which needs the whole
@@ -39,8 +42,10 @@ def ranking_length(catalogue: Catalogue, config: EvaluationConfig, database: int
         ConfigError: even that is too much.
     """
     queries = len(catalogue.truth)
-    if config.top_k is not None or queries * database <= LARGEST_RANKING:
-        return config.top_k
+    if config.top_k is not None:
+        return config.top_k + max((_ignored(t, catalogue) for t in catalogue.truth), default=0)
+    if queries * database <= LARGEST_RANKING:
+        return None
     length = database if catalogue.revisited else min(_needed(catalogue, config), database)
     if queries * length > LARGEST_RANKING:
         raise ConfigError(
@@ -53,5 +58,12 @@ def ranking_length(catalogue: Catalogue, config: EvaluationConfig, database: int
 def _needed(catalogue: Catalogue, config: EvaluationConfig) -> int:
     last = max(*kappas(catalogue, config), config.map_at or 1)
     return max(
-        max(last, len(truth.easy) + len(truth.hard)) + len(truth.junk) for truth in catalogue.truth
+        max(last, len(truth.easy) + len(truth.hard)) + _ignored(truth, catalogue)
+        for truth in catalogue.truth
     )
+
+
+def _ignored(truth: QueryTruth, catalogue: Catalogue) -> int:
+    """The most images of a ranking that do not count: easy answers are junk to the setup hard."""
+    others = max(len(truth.easy), len(truth.hard)) if catalogue.revisited else 0
+    return len(truth.junk) + others

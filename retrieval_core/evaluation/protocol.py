@@ -59,7 +59,7 @@ def protocol_remarks(
         *_unknown_training(config, overlap),
         *_exclusions(catalogue, excluded),
         *_ratio_test(config),
-        *_truncation(config, ranked, len(catalogue.database()) + distractors),
+        *_truncation(catalogue, ranked, len(catalogue.database()) + distractors),
         *_distractors(catalogue, distractors),
         *_left_out(queries_left_out, len(catalogue.truth)),
     ]
@@ -178,14 +178,20 @@ def _starting_ratio_test(config: PipelineConfig) -> list[Remark]:
     return [Remark("note", "The ratio test of the weights is not known", text)]
 
 
-def _truncation(config: PipelineConfig, ranked: int | None, database: int) -> list[Remark]:
-    length = config.evaluation.top_k or ranked
-    if length is None or length >= database:
+def _truncation(catalogue: Catalogue, ranked: int | None, database: int) -> list[Remark]:
+    if ranked is None or ranked >= database:
         return []
     text = (
-        f"A ranking holds the first {length:,} of {database:,} images. Right answers behind them "
+        f"A ranking holds the first {ranked:,} of {database:,} images. Right answers behind them "
         "count as ranked behind everything, so mAP is a lower bound of that of whole rankings."
     )
+    # R-precision and MAP@R look at as many ranks as there are right answers
+    short = sum(len(truth.easy) + len(truth.junk) > ranked for truth in catalogue.truth)
+    if short and not catalogue.revisited:
+        text += (
+            f" So are R-precision and MAP@R: {short:,} of {len(catalogue.truth):,} queries have "
+            "more right answers than a ranking holds."
+        )
     return [Remark("note", "Rankings are truncated", text)]
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
-from pytorch_metric_learning.distances import CosineSimilarity
+from pytorch_metric_learning.distances import CosineSimilarity, SNRDistance
 from pytorch_metric_learning.losses import CrossBatchMemory
 from pytorch_metric_learning.reducers import DoNothingReducer
 from torch import Tensor
@@ -162,11 +162,26 @@ class _BoundedCosine(CosineSimilarity):  # type: ignore[misc]
         return cosines.clamp(-LARGEST_COSINE, LARGEST_COSINE)
 
 
+class _DefinedNoise(SNRDistance):  # type: ignore[misc]
+    """Noise to signal: NaN, which costs nothing, where the anchor has no signal."""
+
+    def compute_mat(self, query_emb: Tensor, ref_emb: Tensor) -> Tensor:
+        """Variances (n, m) of the differences of unit vectors, over those of the n anchors."""
+        signal = query_emb.var(dim=1)[:, None]
+        # components that are equal but for rounding
+        silent = signal <= torch.finfo(signal.dtype).eps ** 2
+        noise = (query_emb[:, None] - ref_emb).var(dim=2)
+        # dividing by 1 there keeps the gradients of what is left out at 0
+        return (noise / signal.masked_fill(silent, 1)).masked_fill(silent, torch.nan)
+
+
 def _build_loss(config: LibraryLossConfig, dim: int, classes: int) -> Any:
     found = library_class("losses", config.name)
     loss = found(**config.arguments, **size_arguments(found, dim, classes))
     if type(loss.distance) is CosineSimilarity:
         loss.distance = _BoundedCosine()
+    elif type(loss.distance) is SNRDistance:
+        loss.distance = _DefinedNoise()
     return loss
 
 

@@ -77,7 +77,7 @@ def timm_backbone(config: ModelConfig) -> TimmBackbone:
 
     Raises:
         ConfigError: the network has no feature maps, no more than `skip_layer` levels, or no class
-            token, or it cannot be built for that size.
+            token, or it cannot be built for that size, or its patches would not cover that.
     """
     name, skipped, size = config.backbone, config.skip_layer, config.input.size
     is_class = config.tokens == "class"
@@ -137,13 +137,32 @@ def _create(name: str, size: int | None, **options: Any) -> tuple[Any, int | Non
     choices: tuple[dict[str, Any], ...] = ({"img_size": size},) if size else flexible
     for choice in choices:
         try:
-            return create(name, **choice, **options), size
+            network = create(name, **choice, **options)
         except TypeError:
             continue
+        if size:
+            _check_patches(name, network, size)
+        return network, size
     side = int(pretrained.input_size[1])
     if size not in (None, side):
         raise ConfigError(f"model.input.size: {name} takes images of {side} pixels, not {size}")
     return create(name, **options), side
+
+
+def _check_patches(name: str, network: nn.Module, size: int) -> None:
+    """Refuse a side that is no whole number of patches: what is left over would not be seen."""
+    for layer in network.modules():
+        if (
+            isinstance(layer, nn.Conv2d)
+            and layer.in_channels == 3
+            and layer.kernel_size == layer.stride
+            and any(size % side for side in layer.stride)
+        ):
+            down, across = layer.stride
+            raise ConfigError(
+                f"model.input.size: {size} for {name}: no multiple of its patches' "
+                f"{down} x {across} pixels"
+            )
 
 
 def _example(name: str, side: int | None) -> Tensor:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from retrieval_core.arrays import load_fields, save_fields
 from retrieval_core.artifacts import ArtifactDirectory
-from retrieval_core.errors import ConfigError
+from retrieval_core.errors import ConfigError, IndexInputError
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,13 @@ class Whitening:
 
         Returns:
             (n, dimensions) float64, rows of unit norm.
+
+        Raises:
+            IndexInputError: `dimensions` is out of range.
         """
+        most = len(self.projection)
+        if dimensions is not None and not 1 <= dimensions <= most:
+            raise IndexInputError(f"dimensions: expected 1 to {most}, found {dimensions}")
         projected = (np.asarray(x, np.float64) - self.mean) @ self.projection[:dimensions].T
         norms = np.linalg.norm(projected, axis=1, keepdims=True)
         return np.asarray(projected / (norms + 1e-6))
@@ -102,8 +108,11 @@ def fit_pca_whitening(x: ArrayLike) -> Whitening:
 
     Returns:
         Whitening with a (D, D) projection.
+
+    Raises:
+        IndexInputError: another shape, or a value that is not finite.
     """
-    vectors = np.asarray(x, np.float64)
+    vectors = _training_vectors(x)
     mean = vectors.mean(axis=0)
     centred = vectors - mean
     values, directions = _descending_eigh(centred.T @ centred / len(vectors))
@@ -127,10 +136,19 @@ def fit_learned_whitening(
 
     Returns:
         Whitening with a (D, D) projection, directions of most variance first.
+
+    Raises:
+        IndexInputError: another shape, a value that is not finite, or rows that x does not have.
     """
-    vectors = np.asarray(x, np.float64)
-    queries = vectors[np.asarray(query_rows, np.int64)]
-    positives = vectors[np.asarray(positive_rows, np.int64)]
+    vectors = _training_vectors(x)
+    query_index = _pair_rows(query_rows, len(vectors), "query_rows")
+    positive_index = _pair_rows(positive_rows, len(vectors), "positive_rows")
+    if len(query_index) != len(positive_index):
+        raise IndexInputError(
+            f"{len(query_index)} query_rows cannot be paired with "
+            f"{len(positive_index)} positive_rows"
+        )
+    queries, positives = vectors[query_index], vectors[positive_index]
     mean = queries.mean(axis=0)
     differences = queries - positives
     covariance = differences.T @ differences / len(differences)
@@ -139,6 +157,27 @@ def fit_learned_whitening(
     projected = (vectors - mean) @ within.T
     _, directions = _descending_eigh(projected.T @ projected)
     return Whitening(mean, directions.T @ within)
+
+
+def _training_vectors(x: ArrayLike) -> NDArray[np.float64]:
+    vectors = np.asarray(x, np.float64)
+    if vectors.ndim != 2 or len(vectors) < 2:
+        raise IndexInputError(f"x: expected (n >= 2, D) vectors, found {vectors.shape}")
+    finite = np.isfinite(vectors)
+    if not finite.all():
+        row = int(np.argmin(finite.all(axis=1)))
+        raise IndexInputError(f"x: row {row} holds {vectors[row][~finite[row]][0]}")
+    return vectors
+
+
+def _pair_rows(rows: ArrayLike, count: int, name: str) -> NDArray[np.int64]:
+    index = np.asarray(rows, np.int64)
+    if index.ndim != 1 or not len(index):
+        raise IndexInputError(f"{name}: expected (m >= 1,) rows, found shape {index.shape}")
+    outside = index[(index < 0) | (index >= count)]
+    if len(outside):
+        raise IndexInputError(f"{name}: expected rows 0 to {count - 1}, found {outside[0]}")
+    return index
 
 
 def _descending_eigh(

@@ -5,10 +5,16 @@ import warnings
 from retrieval_core.training.objective import Outcome
 
 TINY_SPREAD = 0.05
+REMEDIES = {
+    "anchors": "where most classes have one image, training.sampling.kind 'triplets' draws anchors "
+    "from the others alone",
+    "negatives": "a higher training.loss.ratio matches more super-features",
+}
+"""Per `EpochStatistics.of`, what to do where there are none."""
 
 
 class CollapseWarning(UserWarning):
-    """Embeddings have become one point, or nothing costs anything any more."""
+    """Embeddings have become one point, or nothing is compared or costs anything any more."""
 
 
 class EpochStatistics:
@@ -58,6 +64,11 @@ def warn_of_collapse(statistics: EpochStatistics, epoch: int) -> None:
             f"epoch {epoch}: two images are {statistics.spread:.2g} apart on average, the "
             f"embeddings have collapsed (mean loss {statistics.loss:.4g}); try a lower learning "
             "rate or less hard negatives"
+        )
+    if epoch and statistics.compared == 0:  # epoch 0 is the network before training
+        _warn(
+            f"epoch {epoch}: there are no {statistics.of} among {statistics.images} images, "
+            f"nothing is compared; {REMEDIES[statistics.of]}"
         )
     if statistics.active_share == 0:
         _warn(

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.optim import Adam
 
-from retrieval_core.config import TrainingConfig
+from retrieval_core.config import AugmentationConfig, TrainingConfig
 from retrieval_core.data.augmentation import Augmentation
 from retrieval_core.data.catalogue import Catalogue
 from retrieval_core.data.sampling import class_numbers
@@ -26,6 +26,26 @@ from retrieval_core.training.reading import ImageReader
 from retrieval_core.training.stepping import OnStep, Stepper
 
 TOGETHER_ON_CPU = 4
+
+
+def require_crops(model: RetrievalModel, augmentation: AugmentationConfig) -> None:
+    """Refuse changes of images that leave batches of which the network takes none.
+
+    Raises:
+        ConfigError: nothing brings the images of a batch to one size, or the network takes none
+            of the size of the crops.
+    """
+    if model.input_size is None and not augmentation.crop:
+        raise ConfigError(
+            "training.augmentation.crop is off, and the network takes images of any size: "
+            "model.input.size has to say what square the images of a batch become"
+        )
+    side, only = augmentation.side, fixed_side(model.features)
+    if augmentation.crop and only not in (None, side):
+        raise ConfigError(
+            f"training.augmentation.side {side}: {model.config.backbone} takes images of "
+            f"{only} pixels alone"
+        )
 
 
 class LabelledCourse:
@@ -49,17 +69,7 @@ class LabelledCourse:
     def __init__(
         self, model: RetrievalModel, catalogue: Catalogue, config: TrainingConfig, seed: int
     ) -> None:
-        if model.input_size is None and not config.augmentation.crop:
-            raise ConfigError(
-                "training.augmentation.crop is off, and the network takes images of any size: "
-                "model.input.size has to say what square the images of a batch become"
-            )
-        side, only = config.augmentation.side, fixed_side(model.features)
-        if config.augmentation.crop and only not in (None, side):
-            raise ConfigError(
-                f"training.augmentation.side {side}: {model.config.backbone} takes images of "
-                f"{only} pixels alone"
-            )
+        require_crops(model, config.augmentation)
         self._rows = [row for row in catalogue.split("train") if row.label]
         self._labels = class_numbers(self._rows)
         # images that make no batch are told of before any work

@@ -50,6 +50,14 @@ BAD = {
     "not a choice": ("model: {method: sift}", "'cgd' or 'embedding', not 'sift'"),
     "no rank": ("evaluation: {kappas: []}", "evaluation.kappas"),
     "rank below 1": ("evaluation: {kappas: [0]}", "greater than or equal to 1"),
+    "rankings shorter than their ranks": (
+        "evaluation: {kappas: [1, 8], top_k: 2}",
+        "evaluation: top_k 2 ends rankings before rank 8 of kappas",
+    ),
+    "rankings shorter than mAP@k": (
+        "evaluation: {map_at: 100, top_k: 50}",
+        "top_k 50 ends rankings before rank 100 of map_at",
+    ),
     "crops without boxes": (
         "dataset: {kind: benchmark, benchmark: {name: roxford5k, crop_to_box: true}}",
         "the images of roxford5k have no boxes, those of cars196",

@@ -46,3 +46,15 @@ def test_k_reciprocal_needs_as_many_neighbours_as_its_larger_k():
 def test_mistakes_are_named(tree, message):
     with pytest.raises(ConfigError, match=message):
         parse_config({"postprocessing": tree})
+
+
+def test_a_whitening_is_not_fitted_to_a_benchmark_without_training_images():
+    def tree(**whitening):
+        roxford5k = {"kind": "benchmark", "benchmark": {"name": "roxford5k"}}
+        return {"dataset": roxford5k, "postprocessing": {"whitening": whitening}}
+
+    with pytest.raises(ConfigError, match="roxford5k has none: name others as postprocessing"):
+        parse_config(tree())
+    others = {"kind": "benchmark", "benchmark": {"name": "sfm30k-whiten"}}
+    parse_config(tree(dataset=others))
+    parse_config({**tree(), "training": {"dataset": others}})

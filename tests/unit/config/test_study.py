@@ -79,6 +79,31 @@ def test_every_set_of_branches_has_each_of_them_once_as_the_first(write):
     assert set(classifying) == {(first, members) for members in sets for first in members}
 
 
+@pytest.mark.parametrize(
+    ("changes", "loss"),
+    [
+        ("method: how}\ntraining: {refit_whitening: true", ("contrastive", 0.7)),
+        ("method: fire}\ntraining: {refit_whitening: true", ("contrastive", 0.7)),
+        (
+            "method: fire}\ntraining: {loss: {kind: super_feature, margin: 1.1}",
+            ("contrastive", 0.8),
+        ),
+        (
+            "method: gem, weights: hub, pooled: {learned_whitening: multi_scale}}\n"
+            "training: {epochs: 1",
+            ("contrastive", 0.7),
+        ),
+        ("method: embedding}\ntraining: {loss: {kind: triplet}", ("triplet", 0.7)),
+    ],
+)
+def test_the_branches_of_cgd_take_an_experiment_of_another_method(write, changes, loss):
+    (write("").parent / "base.yaml").write_text("training: {loss: {margin: 0.7}}")
+    study = built_in_study("cgd", write(f"extends: base.yaml\nmodel: {{{changes}}}"))
+    trainings = [row.training for row in study.rows.values()]
+    assert {(t.loss.kind, t.loss.margin, t.refit_whitening) for t in trainings} == {(*loss, False)}
+    assert {row.model.pooled.learned_whitening for row in study.rows.values()} == {"none"}
+
+
 BAD = {
     "unknown key": ("base: base.yaml\nrow: {a: {}}", ["row: unknown key; did you mean 'rows'?"]),
     "no rows": ("base: base.yaml", ["rows: missing"]),

@@ -141,6 +141,28 @@ def test_contradictory_tables_are_refused(tmp_path: Path, text: str, message: st
         read_folder(table(tmp_path, text))
 
 
+@pytest.mark.parametrize(
+    "other",
+    ["{root}/images//a.jpg", "{root}/images/../images/a.jpg", "file://{root}/images/a.jpg",
+     "images/link.jpg", "linked/a.jpg"],
+)  # fmt: skip
+def test_one_file_is_in_one_split_however_it_is_spelt(tmp_path: Path, other: str) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / "a.jpg").write_bytes(b"x")
+    (images / "link.jpg").symlink_to("a.jpg")
+    (tmp_path / "linked").symlink_to(images)
+    lines = ["path,label,split", "images/a.jpg,1,test", f"{other.format(root=tmp_path)},1,train"]
+    with pytest.raises(DatasetError, match=r"more than one split: .*images/a\.jpg"):
+        read_folder(table(tmp_path, "\n".join(lines)))
+
+
+def test_a_query_is_its_own_file_however_it_is_spelt(tmp_path: Path) -> None:
+    lines = ["path,label,query", "a.jpg,1,false", "b.jpg,1,false", f"file://{tmp_path}//a.jpg,1,1"]
+    (truth,) = read_folder(table(tmp_path, "\n".join(lines))).truth
+    assert (truth.easy, truth.junk) == ((1,), (0,))
+
+
 def test_long_lists_are_shortened(tmp_path: Path) -> None:
     lines = [f"{i}.jpg,1,split{i:02d}" for i in range(15)]
     with pytest.raises(DatasetError, match="'split09' and 5 more"):

@@ -99,12 +99,25 @@ def test_every_mode_becomes_rgb(tmp_path: Path, name: str, save: Callable[[Path]
     np.testing.assert_allclose(image.getpixel((90, 25)), (30, 30, 200), atol=25)
 
 
-@pytest.mark.parametrize("name", ["grey.png", "grey.tif"])
+@pytest.mark.parametrize("name", ["grey.png", "grey.tif", "grey.pgm"])
 def test_sixteen_bits_are_scaled_not_clipped(tmp_path: Path, name: str) -> None:
     levels = np.linspace(0, 65_535, 64).astype(np.uint16)
     Image.fromarray(np.tile(levels, (64, 1))).save(tmp_path / name)
     row = np.asarray(load_image(str(tmp_path / name), image_size=64))[32, :, 0]
     np.testing.assert_allclose(row, levels / 257, atol=1)
+
+
+@pytest.mark.parametrize(
+    ("mode", "levels"),
+    [("F", np.linspace(0, 1, 64, dtype=np.float32)), ("I", np.arange(64, dtype=np.int32))],
+)
+def test_numbers_of_no_known_range_are_refused(
+    tmp_path: Path, mode: str, levels: np.ndarray
+) -> None:
+    Image.fromarray(np.tile(levels, (64, 1))).save(tmp_path / "a.tif")
+    with pytest.raises(ImageError, match=rf"unsupported_mode \(mode {mode} of a TIFF\)") as raised:
+        load_image(str(tmp_path / "a.tif"), image_size=64)
+    assert raised.value.reason == "unsupported_mode"
 
 
 def test_transparent_parts_are_white(tmp_path: Path) -> None:

@@ -106,15 +106,19 @@ def test_what_nobody_knows_of_a_network_is_said(weights, said):
     assert "The network's training images are not known" not in remarks(tree)
 
 
-@pytest.mark.parametrize(("top_k", "distractors", "said"), [(3, 0, 0), (2, 0, 1), (3, 100, 1)])
-def test_truncated_rankings_are_named(top_k, distractors, said):
-    found = remarks({"evaluation": {"top_k": top_k}}, distractors=distractors)
+@pytest.mark.parametrize(("ranked", "distractors", "said"), [(3, 0, 0), (2, 0, 1), (3, 100, 1)])
+def test_truncated_rankings_are_named(ranked, distractors, said):
+    found = remarks(ranked=ranked, distractors=distractors)
     assert ("Rankings are truncated" in found) == said
 
 
-def test_rankings_that_were_cut_by_themselves_are_named():
-    assert "Rankings are truncated" in remarks(ranked=2)
-    assert "Rankings are truncated" not in remarks(ranked=3)
+@pytest.mark.parametrize(("ranked", "said"), [(1, 1), (2, 0)])
+def test_rankings_too_short_for_all_right_answers_are_named(ranked, said):
+    images = catalogue()
+    first = QueryTruth(0, (2, 3), (), ())
+    images = Catalogue(images.name, images.rows, (first, images.truth[1]), revisited=False)
+    text = remarks(images=images, ranked=ranked)["Rankings are truncated"].text
+    assert ("R-precision and MAP@R: 1 of 2 queries" in text) == said
 
 
 def test_distractors_are_counted_and_missed_in_benchmarks():

@@ -70,6 +70,15 @@ def test_a_bad_row_is_one_message_before_any_work(words, tmp_path):
     assert not (tmp_path / "w").exists()
 
 
+def test_a_study_of_cgd_does_not_start_from_another_methods_network(tmp_path):
+    config = tmp_path / "how.yaml"
+    config.write_text("model: {weights: how_r50-, skip_layer: 1}")
+    result = runner.invoke(app, ["study", "cgd", str(config), "--workdir", str(tmp_path / "w")])
+    assert result.exit_code == 2
+    assert "how_r50- is a how checkpoint" in " ".join(result.output.split())
+    assert not (tmp_path / "w").exists()
+
+
 def test_a_study_that_is_neither_built_in_nor_a_file_is_a_usage_error():
     result = runner.invoke(app, ["study", "stagse", "configs/how_lite0_demo.yaml"])
     assert result.exit_code == 2

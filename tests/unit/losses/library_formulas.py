@@ -338,10 +338,11 @@ def noise_to_signal(a, b):
     return noise / statistics.variance(a) if statistics.variance(a) > 1e-30 else math.nan
 
 
-def slow_signal_to_noise(rows, labels, _):
+def slow_signal_to_noise(rows, labels, loss):
+    margin = getattr(loss.loss, "loss", loss.loss).neg_margin  # a memory holds the loss
     compared = list(anchors(rows, labels, noise_to_signal))
     near = over_nonzero(d for side, _ in compared for d in side)
-    return near + over_nonzero(1 - d for _, side in compared for d in side)
+    return near + over_nonzero(margin - d for _, side in compared for d in side)
 
 
 def slow_threshold_consistent(rows, labels, _):

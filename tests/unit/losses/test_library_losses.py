@@ -152,6 +152,24 @@ def test_a_memory_of_degenerate_batches_gives_finite_gradients(batch, dtype, nam
         assert torch.isfinite(embeddings.grad).all()
 
 
+@pytest.mark.parametrize("memory", [0, 24])
+def test_a_row_without_signal_is_no_anchor(usual_batch, memory):
+    name, (rows, labels) = "SignalToNoiseRatioContrastiveLoss", usual_batch
+    # as a negative, such a row lies at a distance of 1, which is the usual margin but for rounding
+    loss = build(name, memory=memory, neg_margin=0.9)
+    rows[0] = 8**-0.5
+    embeddings = rows.float().requires_grad_()
+    value = loss(embeddings, labels)
+    value.backward()
+    expected = FORMULAS[name](embeddings.tolist(), labels.tolist(), loss)
+    assert value.item() == pytest.approx(expected, rel=1e-4)
+    assert torch.isfinite(embeddings.grad).all()
+    equal = torch.full((12, 8), 8**-0.5, requires_grad=True)
+    nothing = loss(equal, labels)
+    nothing.backward()
+    assert (nothing.item(), equal.grad.abs().max().item()) == (0, 0)
+
+
 def test_a_batch_that_exceeds_the_memory_is_refused(usual_batch):
     with pytest.raises(LossInputError, match=r"12 exceeds training\.loss\.library\.memory = 4"):
         build("ContrastiveLoss", memory=4)(*usual_batch)

@@ -133,6 +133,9 @@ def test_impossible_sizes_are_refused() -> None:
         network("maxvit_rmlp_pico_rw_256", 200)
     with pytest.raises(ConfigError, match=r"model\.input\.size: 100 for vit_b_32"):
         network("vit_b_32", 100)
+    for name, down in (("vit_tiny_patch16_224", 16), ("swinv2_cr_tiny_ns_224", 4)):
+        with pytest.raises(ConfigError, match=rf"model\.input\.size: 150 for {name}: .*{down} x"):
+            network(name, 150)
     with pytest.raises(ValueError, match="greater than or equal to 32"):
         InputConfig(size=16)
 

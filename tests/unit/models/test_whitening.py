@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from retrieval_core.errors import IndexInputError
 from retrieval_core.models.whitening import fit_learned_whitening, fit_pca_whitening
 
 
@@ -82,3 +83,37 @@ def test_shrinkage_keeps_few_pairs_from_deciding() -> None:
     rotated = fit_learned_whitening(*pairs, shrinkage=1.0).projection
     products = rotated @ rotated.T
     np.testing.assert_allclose(products, products[0, 0] * np.eye(24), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("query_rows", "positive_rows", "message"),
+    [
+        ([], [], r"query_rows: expected \(m >= 1,\) rows, found shape \(0,\)"),
+        ([0, 1], [2], "2 query_rows cannot be paired with 1 positive_rows"),
+        ([99], [0], "query_rows: expected rows 0 to 49, found 99"),
+        ([0], [-1], "positive_rows: expected rows 0 to 49, found -1"),
+    ],
+)
+def test_pairs_that_are_none_are_refused(
+    query_rows: list[int], positive_rows: list[int], message: str
+) -> None:
+    with pytest.raises(IndexInputError, match=message):
+        fit_learned_whitening(np.eye(50), query_rows, positive_rows)
+
+
+def test_vectors_that_cannot_be_fitted_to_are_refused() -> None:
+    x = np.eye(4)
+    x[2, 1] = np.nan
+    with pytest.raises(IndexInputError, match="row 2 holds nan"):
+        fit_pca_whitening(x)
+    with pytest.raises(IndexInputError, match="row 2 holds nan"):
+        fit_learned_whitening(x, [0], [1])
+    with pytest.raises(IndexInputError, match=r"found \(1, 4\)"):
+        fit_pca_whitening(x[:1])
+
+
+@pytest.mark.parametrize("dimensions", [-1, 0, 9])
+def test_dimensions_that_a_whitening_lacks_are_refused(dimensions: int) -> None:
+    whitening = fit_pca_whitening(np.eye(8))
+    with pytest.raises(IndexInputError, match=f"expected 1 to 8, found {dimensions}"):
+        whitening.apply(np.eye(8), dimensions)

@@ -229,6 +229,14 @@ def test_anchors_that_cost_nothing_are_told(tmp_path):
         run(rows, tmp_path / "out", config)
 
 
+def test_batches_without_an_anchor_are_told(rows, tmp_path):
+    lone = [row for row in rows if row.path.endswith(("-0.png", "/0-1.png"))]
+    config = settings(epochs=1, sampling={"classes": 2, "steps": 1})
+    with pytest.warns(CollapseWarning, match="epoch 1: there are no anchors .* 'triplets' draws"):
+        report, _, _ = run(lone, tmp_path, config)
+    assert report.history[1].active_share is None
+
+
 def test_a_class_of_one_image_is_a_negative_only(rows, tmp_path):
     lone = [row for row in rows if row.label != "label-0" or row.path.endswith("-0.png")]
     report, _, _ = run(lone, tmp_path, settings(epochs=1, sampling={"classes": 6, "steps": 1}))

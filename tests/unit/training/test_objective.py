@@ -72,6 +72,17 @@ def outcome(*, active, spread):
     return Outcome(torch.tensor(1.5), images=4, active=active, compared=2, spread=spread)
 
 
+@pytest.mark.parametrize("of", ["anchors", "negatives"])
+def test_an_epoch_that_compares_nothing_is_told(of):
+    statistics = EpochStatistics(of)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of_collapse(statistics, epoch=0)  # before training there is nothing to compare
+    statistics.add(Outcome(torch.tensor(0.0), images=8, active=0, compared=0, spread=1.2))
+    with pytest.warns(CollapseWarning, match=f"epoch 3: there are no {of} among 8 images"):
+        warn_of_collapse(statistics, epoch=3)
+
+
 def test_averages_of_an_epoch():
     statistics = EpochStatistics()
     assert (statistics.loss, statistics.spread, statistics.active_share) == (None, None, None)
