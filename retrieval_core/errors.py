@@ -94,7 +94,7 @@ class StorageError(RetrievalError, OSError):
 
 
 class IndexInputError(RetrievalError):
-    """Descriptors or ids that an index cannot take (dtype, dimension, NaN, duplicate ids)."""
+    """Descriptors, ids or settings that an index or a whitening cannot take."""
 
 
 class ModelInputError(RetrievalError):

@@ -14,6 +14,7 @@ from retrieval_core.index.exact_rows import ExactRows
 from retrieval_core.index.inputs import (
     Float32,
     Int64,
+    check_count,
     check_image_ids,
     check_top_k,
     check_vectors,
@@ -75,10 +76,9 @@ class VectorIndex:
         """An index without images, of D = `dim` dimensions; "auto" is exact here.
 
         Raises:
-            IndexInputError: dim is below 1.
+            IndexInputError: dim is no whole number, or below 1.
         """
-        if dim < 1:
-            raise IndexInputError(f"dim: expected 1 or more, found {dim}")
+        check_count(dim, "dim")
         chosen = resolve(config, 0, dim)
         return VectorIndex(empty_rows(dim, chosen), chosen, model=model)
 
