@@ -27,9 +27,9 @@ from retrieval_core.index.inputs import (
 )
 from retrieval_core.index.ranking import Queries, Selectivity, rank
 from retrieval_core.index.segment import build_segment
-from retrieval_core.index.segment_files import Version, read_snapshot, verify_files, write_snapshot
+from retrieval_core.index.segment_files import read_snapshot, verify_files, write_snapshot
 from retrieval_core.index.snapshot import Snapshot
-from retrieval_core.index.storage import map_array
+from retrieval_core.index.storage import Versions, map_array
 from retrieval_core.index.torch_search import TorchSearcher
 
 CENTROIDS = "centroids"
@@ -55,14 +55,14 @@ class AsmkIndex:
         snapshot: Snapshot,
         *,
         binary: bool,
-        version: Version | None = None,
+        versions: Versions | None = None,
         words: str | None = None,
     ) -> None:
         self.codebook = codebook
         self.binary = binary
         self._snapshot = snapshot
-        # what is there, by the place that it was opened from or saved to
-        self._versions = {} if version is None else {version.location: version}
+        # where it was opened from or saved to
+        self._versions = versions or {}
         # digest of the codebook that it was opened with
         self._words = words
         self._changing = RLock()
@@ -279,10 +279,10 @@ class AsmkIndex:
         }
         shared = {CENTROIDS: words.centroids} if with_codebook else {}
         with self._changing:
-            self._snapshot, version = write_snapshot(
+            self._snapshot, written = write_snapshot(
                 ArtifactDirectory(uri), settings, shared, self._snapshot, self._versions
             )
-            self._versions[version.location] = version
+            self._versions |= written
 
     @staticmethod
     def open(uri: str | Path, codebook: Codebook | None = None) -> "AsmkIndex":
@@ -297,7 +297,7 @@ class AsmkIndex:
             ArtifactMismatchError: it was built with another codebook; names both digests.
         """
         directory = ArtifactDirectory(uri)
-        description, snapshot, version = read_snapshot(directory)
+        description, snapshot, versions = read_snapshot(directory)
         if codebook is None:
             codebook = _own_codebook(directory, description)
         elif codebook.digest != description["codebook"]:
@@ -310,7 +310,7 @@ class AsmkIndex:
             codebook,
             snapshot,
             binary=description["binary"],
-            version=version,
+            versions=versions,
             words=description["codebook"],
         )
 

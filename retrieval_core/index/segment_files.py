@@ -4,9 +4,8 @@ A change writes the files of new segments and tombstones beside those that are t
 `index.json` in one step: a reader, like a crash at any byte, has the old state or the new one.
 """
 
-import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,12 +29,16 @@ from retrieval_core.index.storage import (
     MANIFEST,
     Array,
     Arrays,
+    Versions,
     has_array,
     location,
     map_array,
     read_description,
+    read_whole,
+    require_unchanged,
     sweep,
     verify_array,
+    version,
     write_array,
     writing_alone,
 )
@@ -44,17 +47,9 @@ KIND = "asmk"
 SEGMENT_ARRAYS = ("image_ids", "words", "offsets", "images", "codes")
 
 
-@dataclass(frozen=True)
-class Version:
-    """A state of an index on disk, by its place and the digest of its `index.json`."""
-
-    location: str
-    digest: str
-
-
 def read_snapshot(
     directory: ArtifactDirectory,
-) -> tuple[dict[str, Any], Snapshot, Version]:
+) -> tuple[dict[str, Any], Snapshot, Versions]:
     """Map the segments of an index into memory.
 
     Posting lists are not read: their lengths are compared, and whether each posting is of an image
@@ -67,15 +62,13 @@ def read_snapshot(
         ArtifactError: there is no index, or a file is missing, truncated or not what it should be;
             names it.
     """
-    while True:
-        version = _version(directory)
-        try:
-            description = read_description(directory, KIND, AsmkDescription)
-            return description, _snapshot(directory, description), version
-        except ArtifactError:
-            # a writer may have replaced the index, and deleted files, since its JSON was read
-            if _version(directory) == version:
-                raise
+
+    def read() -> tuple[dict[str, Any], Snapshot]:
+        description = read_description(directory, KIND, AsmkDescription)
+        return description, _snapshot(directory, description)
+
+    (description, snapshot), state = read_whole(directory, read)
+    return description, snapshot, state
 
 
 def write_snapshot(
@@ -83,8 +76,8 @@ def write_snapshot(
     settings: Mapping[str, Any],
     shared: Mapping[str, Array],
     snapshot: Snapshot,
-    based_on: Mapping[str, Version],
-) -> tuple[Snapshot, Version]:
+    based_on: Versions,
+) -> tuple[Snapshot, Versions]:
     """Write what is not there yet, then the new state.
 
     Args:
@@ -92,8 +85,7 @@ def write_snapshot(
         settings: plain values for `index.json`.
         shared: arrays of the whole index, by name.
         snapshot: to write.
-        based_on: the states that the snapshot was made from, by their places; elsewhere it
-            replaces whatever is there.
+        based_on: as of `require_unchanged`; elsewhere an index that is there is replaced.
 
     Returns:
         The snapshot, knowing its files, and the new state.
@@ -103,15 +95,14 @@ def write_snapshot(
         StorageError: the disk is full.
     """
     with writing_alone(directory):
-        if (expected := based_on.get(location(directory))) is not None:
-            _require(expected, directory)
+        require_unchanged(directory, based_on)
         segments = tuple(_write_segment(directory, s) for s in snapshot.segments)
         snapshot = replace(snapshot, segments=segments)
         files = {name: write_array(directory, name, array) for name, array in shared.items()}
         description = _describe(directory, settings, files, snapshot)
         directory.write_json(MANIFEST, description)
         sweep(directory, _files(description))
-        return snapshot, _version(directory)
+        return snapshot, version(directory)
 
 
 def open_segment(saved: Saved) -> Segment:
@@ -150,20 +141,6 @@ def verify_files(directory: ArtifactDirectory) -> dict[str, Any]:
         if segment.saved is not None:
             check_images(directory.uri, segment.saved.files, segment)
     return description
-
-
-def _version(directory: ArtifactDirectory) -> Version:
-    # read first: no folder is made where there is no index
-    digest = hashlib.sha256(directory.read_bytes(MANIFEST)).hexdigest()
-    return Version(location(directory), digest)
-
-
-def _require(expected: Version, directory: ArtifactDirectory) -> None:
-    if not directory.exists(MANIFEST) or _version(directory) != expected:
-        raise ConcurrentWriteError(
-            f"{directory.uri} was changed by another process since it was opened; open it again "
-            "and repeat the change"
-        )
 
 
 def _write_segment(directory: ArtifactDirectory, segment: Segment) -> Segment:

@@ -7,11 +7,11 @@ older index never mixes the two: the JSON file is replaced last, in one step.
 import hashlib
 import io
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tokenize import TokenError
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from zipfile import BadZipFile
 
 import numpy as np
@@ -21,6 +21,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from retrieval_core.artifacts import UNUSABLE, ArtifactDirectory
 from retrieval_core.errors import ArtifactError, ConcurrentWriteError
 from retrieval_core.locking import exclusive
+
+Found = TypeVar("Found")
 
 MANIFEST = "index.json"
 LOCK = ".lock-index"
@@ -40,6 +42,8 @@ UNREADABLE = (
 
 Array = npt.NDArray[Any]
 Arrays = dict[str, Array]
+Versions = dict[str, str]
+"""States of an index on disk: by its place, the digest of its `index.json`."""
 
 
 def _check_names(files: dict[str, str]) -> dict[str, str]:
@@ -68,38 +72,68 @@ class Description(BaseModel):
 
 
 def save_arrays(
-    uri: str | Path, description: Mapping[str, Any], arrays: Mapping[str, Array]
-) -> None:
+    uri: str | Path,
+    description: Mapping[str, Any],
+    arrays: Mapping[str, Array],
+    based_on: Versions,
+) -> Versions:
     """Write arrays, then their description.
 
     Args:
-        uri: directory, as a path or fsspec URL; an index that is there is replaced.
+        uri: directory, as a path or fsspec URL.
         description: plain values; must say the `kind` of index.
         arrays: by name.
+        based_on: as of `require_unchanged`; elsewhere an index that is there is replaced.
+
+    Returns:
+        The new state.
 
     Raises:
-        ConcurrentWriteError: another process is writing there.
+        ConcurrentWriteError: another process is writing there, or has since that state.
     """
     directory = ArtifactDirectory(uri)
     with writing_alone(directory):
+        require_unchanged(directory, based_on)
         files = {name: write_array(directory, name, array) for name, array in arrays.items()}
         directory.write_json(MANIFEST, {**description, "files": files})
         sweep(directory, files.values())
+        return version(directory)
 
 
-def open_arrays(uri: str | Path, kind: str) -> tuple[dict[str, Any], Arrays]:
+def open_arrays(uri: str | Path, kind: str) -> tuple[dict[str, Any], Arrays, Versions]:
     """Map saved arrays into memory, read-only.
 
     Returns:
-        The description and the arrays by name.
+        The description, the arrays by name, and which state this is.
 
     Raises:
         ArtifactError: there is no index, one of another kind, or a file is missing or unreadable.
     """
     directory = ArtifactDirectory(uri)
-    description = read_description(directory, kind)
-    files = description["files"]
-    return description, {name: map_array(directory, file) for name, file in files.items()}
+
+    def read() -> tuple[dict[str, Any], Arrays]:
+        description = read_description(directory, kind)
+        files = description["files"]
+        return description, {name: map_array(directory, file) for name, file in files.items()}
+
+    (description, arrays), state = read_whole(directory, read)
+    return description, arrays, state
+
+
+def read_whole(directory: ArtifactDirectory, read: Callable[[], Found]) -> tuple[Found, Versions]:
+    """What a call reads of an index, all of one state, and which state this is.
+
+    Raises:
+        ArtifactError: as the call, where no writer was the cause.
+    """
+    while True:
+        state = version(directory)
+        try:
+            return read(), state
+        except ArtifactError:
+            # a writer may have replaced the index, and deleted files, since its JSON was read
+            if version(directory) == state:
+                raise
 
 
 def read_description(
@@ -138,6 +172,33 @@ def location(directory: ArtifactDirectory) -> str:
     """
     folder = directory.local_folder()
     return str(folder.resolve()) if folder else directory.uri.rstrip("/")
+
+
+def version(directory: ArtifactDirectory) -> Versions:
+    """The state of an index that is there.
+
+    Raises:
+        ArtifactError: there is none.
+    """
+    # read first: no folder is made where there is no index
+    digest = hashlib.sha256(directory.read_bytes(MANIFEST)).hexdigest()
+    return {location(directory): digest}
+
+
+def require_unchanged(directory: ArtifactDirectory, known: Versions) -> None:
+    """Refuse to write over another state than the one that is known; elsewhere none is.
+
+    Raises:
+        ConcurrentWriteError: it was changed, or is gone.
+    """
+    place = location(directory)
+    if place not in known:
+        return
+    if not directory.exists(MANIFEST) or version(directory)[place] != known[place]:
+        raise ConcurrentWriteError(
+            f"{directory.uri} was changed by another process since it was opened; open it again "
+            "and repeat the change"
+        )
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from retrieval_core.index.inputs import (
     refuse,
 )
 from retrieval_core.index.quantised_rows import QuantisedRows, sample
-from retrieval_core.index.storage import open_arrays, save_arrays
+from retrieval_core.index.storage import Versions, open_arrays, save_arrays
 from retrieval_core.index.union_rows import UnionRows
 from retrieval_core.index.vector_kinds import empty_rows, read_rows, resolve
 from retrieval_core.index.vector_rows import Effort, Rows
@@ -46,6 +46,8 @@ class VectorIndex:
 
     def __init__(self, rows: Rows, config: VectorConfig = DEFAULTS, *, model: str = "") -> None:
         self.rows, self.config, self.model = rows, config, model
+        # where it was opened from or saved to
+        self._versions: Versions = {}
 
     @property
     def kind(self) -> str:
@@ -257,8 +259,11 @@ class VectorIndex:
     def save(self, uri: str | Path) -> None:
         """Write the arrays as `.npy` and, last, `index.json`; replaces in one step.
 
+        Readers go on with what they have opened. An index that was not opened from there is
+        replaced.
+
         Raises:
-            ConcurrentWriteError: another process writes there.
+            ConcurrentWriteError: another process writes there, or has since this was opened.
             IndexInputError: it is a union with an approximate index.
         """
         arrays = self.rows.arrays()
@@ -269,7 +274,7 @@ class VectorIndex:
             "model": self.model,
             "vector": self.config.build_settings(),
         }
-        save_arrays(uri, description, arrays)
+        self._versions |= save_arrays(uri, description, arrays, self._versions)
 
     @staticmethod
     def open(uri: str | Path, *, dim: int | None = None, model: str | None = None) -> "VectorIndex":
@@ -284,13 +289,14 @@ class VectorIndex:
             ArtifactError: there is no index, or a file is missing or unreadable.
             ArtifactMismatchError: `dim` or `model` is another than the index's; names both.
         """
-        description, arrays = open_arrays(uri, KIND)
+        description, arrays, versions = open_arrays(uri, KIND)
         try:
             config = VectorConfig.model_validate(description.get("vector", {}))
         except ValidationError as error:
             raise ArtifactError(f"{uri}: index.json has unknown settings: {error}") from None
         rows = read_rows(config, arrays, str(uri))
         index = VectorIndex(rows, config, model=description.get("model", ""))
+        index._versions = versions
         index.require(dim, model)
         return index
 

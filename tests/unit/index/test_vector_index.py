@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from retrieval_core.errors import ArtifactError, IndexInputError
+from retrieval_core.errors import ArtifactError, ConcurrentWriteError, IndexInputError
 from retrieval_core.index import AsmkIndex, Codebook, VectorIndex
 
 
@@ -66,6 +66,29 @@ def test_refusals(draw):
     with pytest.raises(IndexInputError, match="dim"):
         VectorIndex.create(0)
     assert len(index) == 1
+
+
+@pytest.mark.parametrize("size", [0, 2.5, True, "72"])
+def test_dimensions_are_a_whole_number(size):
+    with pytest.raises(IndexInputError, match="dim: expected 1 or more"):
+        VectorIndex.create(size)
+
+
+def test_an_index_that_has_changed_since_it_was_opened_is_not_overwritten(draw, tmp_path):
+    filled(draw, [4, 2])[0].save(tmp_path)
+    first, second = VectorIndex.open(tmp_path), VectorIndex.open(tmp_path)
+    second.save(tmp_path / "copy")
+    first.add([7], draw(1))
+    first.save(tmp_path)
+    second.add([8], draw(1))
+    with pytest.raises(ConcurrentWriteError, match="open it again"):
+        second.save(tmp_path)
+    # one's own changes go on, and elsewhere, too
+    first.remove([2])
+    first.save(tmp_path)
+    second.save(tmp_path / "copy")
+    assert VectorIndex.open(tmp_path).image_ids.tolist() == [4, 7]
+    assert VectorIndex.open(tmp_path / "copy").image_ids.tolist() == [2, 4, 8]
 
 
 def test_saving_opening_and_saving_again(draw, tmp_path):
