@@ -13,6 +13,11 @@ from retrieval_core.errors import ConfigError
 
 A_ROW_FAILED = 1
 
+Rows = Annotated[
+    list[str] | None,
+    typer.Option("--row", help="Only this row of the table; may be given several times."),
+]
+
 
 class _FilesToo(TyperGroup):
     """Takes the file of a study in the place of a command, too."""
@@ -32,27 +37,33 @@ study_app = typer.Typer(
 
 @study_app.command()
 def stages(
-    config: ConfigPath, overrides: Overrides = None, workdir: Workdir = DEFAULT_WORKDIR
+    config: ConfigPath,
+    overrides: Overrides = None,
+    row: Rows = None,
+    workdir: Workdir = DEFAULT_WORKDIR,
 ) -> None:
     """What training adds: the network untrained, pretrained and fine-tuned.
 
     Example: retrieval study stages configs/cgd_resnet50_cars196.yaml
     """
     with user_errors():
-        study = built_in_study("stages", config, overrides or [])
+        study = built_in_study("stages", config, overrides or []).only(row or [])
     _run(study, workdir)
 
 
 @study_app.command()
 def cgd(
-    config: ConfigPath, overrides: Overrides = None, workdir: Workdir = DEFAULT_WORKDIR
+    config: ConfigPath,
+    overrides: Overrides = None,
+    row: Rows = None,
+    workdir: Workdir = DEFAULT_WORKDIR,
 ) -> None:
     """The twelve combinations of global descriptors: S, M, G, SM, MS, SG, ... GSM.
 
     Example: retrieval study cgd configs/cgd_resnet50_cars196.yaml training.epochs=20
     """
     with user_errors():
-        study = built_in_study("cgd", config, overrides or [])
+        study = built_in_study("cgd", config, overrides or []).only(row or [])
         _check_start(study)
     _run(study, workdir)
 
@@ -63,6 +74,7 @@ def run(
         Path, typer.Argument(help="YAML file of the study.", exists=True, dir_okay=False)
     ],
     overrides: Overrides = None,
+    row: Rows = None,
     workdir: Workdir = DEFAULT_WORKDIR,
 ) -> None:
     """A study of your own; the word "run" may be left out.
@@ -70,7 +82,7 @@ def run(
     Example: retrieval study configs/studies/cars196-half_losses.yaml
     """
     with user_errors():
-        loaded = load_study(study, overrides or [])
+        loaded = load_study(study, overrides or []).only(row or [])
     _run(loaded, workdir)
 
 

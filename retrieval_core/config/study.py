@@ -43,6 +43,18 @@ class Study(Config):
     name: Name = Field(description="of the study; its rows are experiments called NAME-ROW")
     rows: dict[Name, PipelineConfig] = Field(description="the experiments")
 
+    def only(self, rows: Sequence[str]) -> "Study":
+        """Some of its rows, in its order; all where none are named.
+
+        Raises:
+            ConfigError: there is no row of a name.
+        """
+        unknown = [row for row in rows if row not in self.rows]
+        if unknown:
+            raise ConfigError(f"no row {unknown[0]!r} in {self.name}: {list(self.rows)}")
+        chosen = {row: config for row, config in self.rows.items() if row in rows or not rows}
+        return self.model_copy(update={"rows": chosen})
+
 
 STAGES: dict[str, Changes] = {
     "untrained": {

@@ -79,6 +79,14 @@ def test_every_set_of_branches_has_each_of_them_once_as_the_first(write):
     assert set(classifying) == {(first, members) for members in sets for first in members}
 
 
+def test_some_rows_are_chosen_in_the_order_of_the_study(write):
+    study = built_in_study("cgd", write("extends: base.yaml"))
+    assert list(study.only(["SMG", "S"]).rows) == ["S", "SMG"]
+    assert study.only([]) == study
+    with pytest.raises(ConfigError, match=r"no row 'X' in cars-cgd: \['S', 'M'"):
+        study.only(["S", "X"])
+
+
 @pytest.mark.parametrize(
     ("changes", "loss"),
     [
