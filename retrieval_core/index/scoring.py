@@ -35,14 +35,14 @@ def add_binary_scores(
         similarities: (d + 1,) float32, contribution of a word by Hamming distance.
 
     Returns:
-        Whether every posting was of one of these images; one that was not is left out.
+        Whether every posting is of one of these images; else sums are of no use.
     """
     words, query_codes, weights = query
     offsets, images, codes = segment
     contributions = np.empty(len(similarities), np.float32)
     begins, ends = _all_postings_between(offsets, images, words, first, len(sums))
     of_128_bits = codes.shape[1] == WORDS_OF_128_BITS
-    outside = 0
+    count = np.uint64(len(sums))
     list_ahead, place_ahead = 0, begins[0] if len(words) else 0
     # taken once: each time counts a reference
     addresses = images.ctypes.data, codes.ctypes.data
@@ -57,16 +57,21 @@ def add_binary_scores(
             low, high = query_codes[q, 0], query_codes[q, 1]
             for start in range(begin, end, np.uint64(FETCHED)):
                 list_ahead, place_ahead = _fetch(begins, ends, addresses, list_ahead, place_ahead)
-                for p in range(start, min(start + np.uint64(FETCHED), end)):
+                stop = min(start + np.uint64(FETCHED), end)
+                if not _all_inside(images, start, stop, first, count):
+                    return False
+                for p in range(start, stop):
                     differ = count_ones(codes[p, 0] ^ low) + count_ones(codes[p, 1] ^ high)
-                    outside += not _added(sums, np.uint64(images[p] - first), contributions[differ])
+                    sums[np.uint64(images[p] - first)] += contributions[differ]
         else:
+            if not _all_inside(images, begin, end, first, count):
+                return False
             for p in range(begin, end):
                 differ = np.uint64(0)
                 for i in range(codes.shape[1]):
                     differ += count_ones(codes[p, i] ^ query_codes[q, i])
-                outside += not _added(sums, np.uint64(images[p] - first), contributions[differ])
-    return outside == 0
+                sums[np.uint64(images[p] - first)] += contributions[differ]
+    return True
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
@@ -88,9 +93,11 @@ def add_float_scores(
     """
     words, query_codes, weights = query
     _, images, codes = segment
-    outside = 0
+    count = np.uint64(len(sums))
     for q in range(len(words)):
         begin, end = _postings_between(segment[0], images, words[q], first, len(sums))
+        if not _all_inside(images, np.uint64(begin), np.uint64(end), first, count):
+            return False
         for p in range(np.uint64(begin), np.uint64(end)):
             similarity = np.float32(0)
             for i in range(codes.shape[1]):
@@ -100,8 +107,8 @@ def add_float_scores(
                     selected = similarity * similarity * similarity
                 else:
                     selected = np.float32(np.sign(similarity) * abs(similarity) ** alpha)
-                outside += not _added(sums, np.uint64(images[p] - first), weights[q] * selected)
-    return outside == 0
+                sums[np.uint64(images[p] - first)] += weights[q] * selected
+    return True
 
 
 @numba.njit(cache=True, nogil=True)
@@ -119,12 +126,14 @@ def normalise(sums: Array, norms: Array, query_norm: float) -> None:
 
 
 @numba.njit(cache=True, nogil=True)
-def _added(sums: Array, image: Any, contribution: Any) -> bool:
-    """Whether there is such an image: a damaged file must not have the loops write anywhere."""
-    there: bool = image < np.uint64(len(sums))
-    if there:
-        sums[image] += contribution
-    return there
+def _all_inside(images: Array, start: Any, stop: Any, first: int, count: Any) -> bool:
+    """Whether there are such images: a damaged file must not have the loops write anywhere."""
+    # below the first, a difference without a sign is high
+    highest = np.uint64(0)
+    for p in range(start, stop):
+        highest = max(highest, np.uint64(images[p] - first))
+    inside: bool = highest < count
+    return inside
 
 
 @numba.njit(cache=True, nogil=True)
