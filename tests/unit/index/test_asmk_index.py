@@ -265,26 +265,26 @@ def test_what_is_no_visual_word_is_refused(monkeypatch, word):
 
 def test_threads_change_and_search_one_index():
     index, errors = built({0: [1, 2]}, use_idf=True), []
-    added, removed = [], []
+    added, going, gone = [], [], []
 
     def change(first):
         for image in range(first, first + 40):
             index.add([image], POOL[image % 4 :], np.zeros(len(POOL) - image % 4, int))
             added.append(image)
             if image % 5 == 0:
-                removed.append(image)
+                going.append(image)
                 index.remove([image])
+                gone.append(image)
             if image % 7 == 0:
                 index.compact()
 
     def search():
         for _ in range(40):
-            before, going = set(added), len(removed)
+            before, already = set(added), set(gone)
             ids = index.search(QUERIES, QUERY_INDEX)[0]
             # what was there throughout is found once, and in every query the same images
             found = [sorted(row) for row in ids.tolist()]
-            lost = before - set(removed) - set(found[0])
-            back = set(removed[: max(0, going - 3)]) & set(found[0])
+            lost, back = before - set(going) - set(found[0]), already & set(found[0])
             twice = len(set(found[0])) < len(found[0])
             if lost or back or twice or any(row != found[0] for row in found):
                 errors.append((lost, back, ids))
