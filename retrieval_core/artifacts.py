@@ -5,7 +5,6 @@ temporary name and renamed; `manifest.json` comes last. Without a manifest there
 only the finished shards of an interrupted one, which the next attempt finds and keeps.
 """
 
-import errno
 import hashlib
 import json
 import shutil
@@ -22,15 +21,10 @@ from pydantic import BaseModel
 
 from retrieval_core.durability import flush
 from retrieval_core.errors import ArtifactError, ArtifactMismatchError, StorageError
+from retrieval_core.storage_faults import UNUSABLE, is_full
 
 MANIFEST = "manifest.json"
 TEMPORARY = ".tmp-"
-
-# what a path that is no folder, or no file, or not ours, raises
-UNUSABLE = (FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-# numpy and safetensors raise errors without a number
-FULL_WORDS = ("No space left", "Not enough free space", "File too large", "requested and")
 
 
 @dataclass(frozen=True)
@@ -149,7 +143,7 @@ class ArtifactDirectory:
         except UNUSABLE as error:
             raise StorageError(f"cannot write {self.path(name)}: {error}") from error
         except Exception as error:
-            if not _is_full(error):
+            if not is_full(error):
                 raise
             raise StorageError(
                 f"cannot write {self.path(name)}: {error}; make room and run again, what is "
@@ -396,11 +390,6 @@ def _check_file(
         )
     if verify and directory.describe(name)["sha256"] != expected["sha256"]:
         raise ArtifactError(f"{directory.uri}/{name} was altered: its SHA-256 differs")
-
-
-def _is_full(error: Exception) -> bool:
-    known = isinstance(error, OSError) and error.errno in FULL
-    return known or any(words in str(error) for words in FULL_WORDS)
 
 
 def _protocols(fs: fsspec.AbstractFileSystem) -> tuple[str, ...]:

@@ -13,12 +13,13 @@ from io import BufferedReader
 from pathlib import Path
 from time import sleep
 
-from retrieval_core.artifacts import FULL, ArtifactDirectory
+from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.download.budget import Budget, CountedFile
 from retrieval_core.download.members import members
 from retrieval_core.download.placing import Placing, merge
 from retrieval_core.errors import ArchiveError, StorageError
 from retrieval_core.locking import exclusive
+from retrieval_core.storage_faults import is_full
 
 _BUFFER = 1 << 16
 # what tarfile, zipfile and their codecs raise on damaged input
@@ -156,7 +157,7 @@ def _explained(archive: Path, kept: str = "") -> Iterator[None]:
     except ArchiveError as error:
         raise ArchiveError(f"{archive} {error}{kept}") from error
     except OSError as error:
-        if error.errno in FULL:
+        if is_full(error):
             raise StorageError(
                 f"cannot unpack {archive}: {error}; make room and run again"
             ) from error

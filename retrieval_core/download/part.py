@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO, Self
 
-from retrieval_core.artifacts import FULL, ArtifactDirectory
+from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.download.answers import Answer, RangeError
 from retrieval_core.download.files import RemoteFile
 from retrieval_core.errors import StorageError
+from retrieval_core.storage_faults import is_full
 
 _PREFIX = ".part-"
 
@@ -108,7 +109,7 @@ class PartFile:
         try:
             self._stream.write(block)
         except OSError as error:
-            if error.errno not in FULL:
+            if not is_full(error):
                 raise
             raise StorageError(_no_room(self.path, str(error))) from error
         self.size += len(block)

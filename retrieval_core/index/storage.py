@@ -18,9 +18,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
-from retrieval_core.artifacts import UNUSABLE, ArtifactDirectory
+from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.errors import ArtifactError, ConcurrentWriteError
 from retrieval_core.locking import exclusive
+from retrieval_core.storage_faults import UNUSABLE
 
 Found = TypeVar("Found")
 

@@ -101,7 +101,7 @@ def study(workdir, name):
     return list(dict.fromkeys(line["row"] for line in table["lines"]))
 
 
-def test_every_study_of_the_page_has_its_rows_and_two_can_be_compared(desk):
+def test_studies_of_the_page_end_in_tables_and_two_can_be_compared(desk):
     workdir, run = desk
     stages, combinations, losses = commands("studies.md")
     run(stages, *SMALL, *DEMO)

@@ -11,6 +11,7 @@ LEVELS = {
     "errors": 0,
     "locking": 0,
     "durability": 0,
+    "storage_faults": 0,
     "config": 1,
     "artifacts": 1,
     "arrays": 2,
