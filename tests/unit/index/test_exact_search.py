@@ -1,5 +1,7 @@
 """Exact search in blocks: against sorting all products, over block borders, with ties."""
 
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -148,6 +150,25 @@ def test_every_image_is_ranked_where_that_is_wanted(draw, monkeypatch):
     vectors, queries = draw(500), draw(10)
     ids, _ = searched(queries, (vectors,), 500)
     np.testing.assert_array_equal(ids, by_sorting(queries @ vectors.T, 500)[0])
+
+
+def test_the_products_of_all_with_all_are_never_held_at_once():
+    search = """
+import resource
+import numpy as np
+from retrieval_core.index.exact_search import search_exactly
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+vectors = np.random.default_rng(0).standard_normal((20_000, 16), dtype=np.float32)
+list(search_exactly(vectors[:1], (vectors,), 1))  # what is loaded on first use
+before = peak()
+for _ in search_exactly(vectors, (vectors,), 10):
+    pass
+print(peak() - before)
+"""
+    taken = subprocess.run([sys.executable, "-c", search], capture_output=True, text=True)
+    assert taken.returncode == 0, taken.stderr
+    assert int(taken.stdout) < 20_000 * 20_000 * 4 / 5
 
 
 def test_equal_images_of_far_blocks_come_by_ascending_id(draw, monkeypatch):
