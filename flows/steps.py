@@ -79,7 +79,7 @@ class Steps:
         self._submitted: list[Future] = []
         # what several stages need is made once
         self._whitening_images: Future | None = None
-        self._training_features: dict[tuple[str, str, int], Future] = {}
+        self._training_features: dict[tuple[str, str, int, bool], Future] = {}
 
     def datasets(self) -> Datasets:
         """Make or check the images and their ground truth."""
@@ -135,14 +135,23 @@ class Steps:
         features = self.training_features(train, model, words.images)
         return self._submit(build_codebook, words, features, self.config.seed)
 
-    def training_features(self, train: Future, model: Future, images: int) -> Future:
-        """Descriptors of training images, local ones as visual words are made of."""
-        identity = (str(train.task_run_id), str(model.task_run_id), images)
+    def training_features(
+        self, train: Future, model: Future, images: int, *, matching: bool = False
+    ) -> Future:
+        """Descriptors of training images, local ones as visual words are made of.
+
+        Args:
+            train: the dataset that they are of.
+            model: the network.
+            images: at most so many.
+            matching: drawn together with the images that match them.
+        """
+        identity = (str(train.task_run_id), str(model.task_run_id), images, matching)
         if identity not in self._training_features:
             words = self.config.codebook
             changed = {"scales": words.scales, "max_features": words.max_features}
             settings = FeaturesConfig(**{**self.config.features.model_dump(), **changed})
-            sample = {"limit": images, "seed": self.config.seed}
+            sample = {"limit": images, "seed": self.config.seed, "matching": matching}
             self._training_features[identity] = self._submit(
                 extract, settings, model, train, "train", **sample
             )
@@ -209,7 +218,8 @@ class Steps:
             if self._whitening_images is None:
                 self._whitening_images = self._submit(prepare, whitening.dataset, ("train",))
             train = self._whitening_images
-        return self.training_features(train, model, whitening.images)
+        matching = whitening.kind == "learned"
+        return self.training_features(train, model, whitening.images, matching=matching)
 
     def scores(self, datasets: Datasets, model: Future) -> list[Future]:
         """Scores of every index of a model, searched together with that of the distractors."""

@@ -18,6 +18,8 @@ from retrieval_core.evaluation.clustering import cluster_information
 from retrieval_core.evaluation.depth import ranking_length
 from retrieval_core.evaluation.report import Scores, evaluate_ranking
 from retrieval_core.features.store import FeatureStore
+from retrieval_core.index import VectorIndex
+from retrieval_core.index.vector_kinds import APPROXIMATE
 from retrieval_core.search.processed import QueryProcessing
 from retrieval_core.search.querying import Search
 from retrieval_core.search.ranking import Ranking, join_rankings
@@ -27,7 +29,7 @@ from tasks.lineage import training_of
 from tasks.partitions import PARTS, finish_missing
 from tasks.stage import STAGE_OPTIONS, Outcome, Stage, StageRun, run_stage
 
-VERSION = 5
+VERSION = 6
 
 
 @task(
@@ -77,12 +79,13 @@ def evaluate(
 
     def build(run: StageRun) -> Outcome:
         catalogue = Catalogue.load(load_manifest(features.uri).input("dataset").uri)
+        images, exact = _images(index, distractors), _is_exact(index, distractors)
         search = Search(
             *_indexes(catalogue, index, distractors),
             features=features.uri,
             asmk=asmk,
             vector=vector,
-            top_k=ranking_length(catalogue, config, _images(index, distractors)),
+            top_k=ranking_length(catalogue, config, images, exact=exact),
             processing=_processing(postprocessing, neighbours),
         )
         ranking = _rank(context, run, search, [row.image_id for row in catalogue.queries()])
@@ -110,6 +113,11 @@ def _indexes(
 
 def _images(*indexes: ArtifactRef | None) -> int:
     return sum(load_manifest(index.uri).counts["images"] for index in indexes if index)
+
+
+def _is_exact(*indexes: ArtifactRef | None) -> bool:
+    vectors = [index.uri for index in indexes if index and index.kind == "vectors"]
+    return not any(VectorIndex.open(uri).kind in APPROXIMATE for uri in vectors)
 
 
 def _save(run: StageRun, ranking: Ranking, scores: Scores) -> Outcome:

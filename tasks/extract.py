@@ -15,7 +15,7 @@ from tasks.cluster import Words
 from tasks.context import RunContext
 from tasks.lineage import require_words_of, training_of
 from tasks.partitions import finish_missing
-from tasks.sampling import sample
+from tasks.sampling import sample, sample_matching
 from tasks.stage import STAGE_OPTIONS, Outcome, Stage, StageRun, run_stage
 
 VERSION = 3
@@ -33,6 +33,7 @@ def extract(
     seed: int = 0,
     codebook: ArtifactRef | None = None,
     binary: bool = True,
+    matching: bool = False,
 ) -> State[ArtifactRef]:
     """Extract the test images, a sample of the training images, or distractors to be indexed.
 
@@ -46,10 +47,13 @@ def extract(
         seed: of the draw.
         codebook: local descriptors are aggregated by its visual words at once, and not kept.
         binary: to signs, else to directions.
+        matching: with a limit, training images are drawn together with those that match them.
     """
     # a larger share of bad images does not change a descriptor: finished shards are kept
     features = config.model_dump(mode="json", exclude={"max_excluded"})
     settings = {"features": features, "part": part, "limit": limit, "seed": seed}
+    if matching:
+        settings["matching"] = True
     inputs = {"model": model, "dataset": dataset}
     words = None
     if codebook:
@@ -67,7 +71,8 @@ def extract(
     def build(run: StageRun) -> Outcome:
         if codebook:
             require_words_of(model, codebook)
-        shards = plan_shards(_drawn(dataset, part, limit, seed), config.shard_size)
+        drawn = _drawn(dataset, part, limit, seed, matching=matching)
+        shards = plan_shards(drawn, config.shard_size)
         finish_missing(
             context,
             run,
@@ -84,9 +89,13 @@ def extract(
     return run_stage(context, stage, build)
 
 
-def _drawn(dataset: ArtifactRef, part: Part, limit: int | None, seed: int) -> list[ImageRow]:
+def _drawn(
+    dataset: ArtifactRef, part: Part, limit: int | None, seed: int, *, matching: bool
+) -> list[ImageRow]:
     catalogue = Catalogue.load(dataset.uri)
     rows = catalogue.database() if part == "distractor" else catalogue.split(part)
     if not rows:
         raise DatasetError(f"{dataset.uri} has no {part} images: training.dataset names others")
+    if matching and limit is not None:
+        return sample_matching(catalogue, limit, seed)
     return sample(rows, limit, seed)

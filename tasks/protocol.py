@@ -14,6 +14,7 @@ from retrieval_core.evaluation.protocol import Remark, protocol_remarks
 from tasks.overlap import OVERLAP
 from tasks.reporting import report as tell
 from tasks.tracking import TrackedRun
+from tasks.train import WARNINGS
 
 REMARKS = "remarks.json"
 
@@ -44,6 +45,7 @@ def guard(
         queries_left_out=max(manifest.counts["queries_left_out"] for manifest in scores),
         distractors=max(_distractors(manifest) for manifest in scores),
         ranked=min(manifest.counts["ranked"] for manifest in scores),
+        training_warnings="\n".join(m.notes[WARNINGS] for _, m in made_of if WARNINGS in m.notes),
     )
 
 

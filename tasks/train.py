@@ -1,12 +1,13 @@
 """Stage: the network learns, as a Ray Train job that goes on from its last finished epoch."""
 
 import os
+import warnings
 from dataclasses import asdict
 from typing import Any
 
 import ray
 import torch
-from prefect import task
+from prefect import get_run_logger, task
 from prefect.client.schemas.objects import State
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
@@ -16,6 +17,7 @@ from retrieval_core.config import RayConfig, TrainingConfig
 from retrieval_core.data.catalogue import Catalogue
 from retrieval_core.errors import RetrievalError
 from retrieval_core.models import load_model
+from retrieval_core.training import CollapseWarning
 from retrieval_core.training.loop import train
 from tasks.cluster import connect, resource
 from tasks.context import RunContext
@@ -24,6 +26,8 @@ from tasks.stage import STAGE_OPTIONS, Outcome, Stage, StageRun, run_stage
 
 VERSION = 2
 WORKER_RESTARTS = 3
+WARNINGS = "warnings"
+"""The note of a trained network that says what was wrong with its epochs."""
 
 
 @task(name="train", tags=["ray", "training"], **STAGE_OPTIONS)
@@ -64,7 +68,9 @@ def train_network(
         counts = {"epochs": len(report["history"]) - 1, "best_epoch": report["best_epoch"]}
         receiver.catch_up(report["history"])
         metrics = _last_metrics(report["history"])
-        return Outcome(counts=counts, metrics=metrics, excluded=report["excluded"])
+        warned = [text for epoch in report["history"] for text in epoch.get("warnings", [])]
+        notes = {WARNINGS: "\n".join(warned)} if warned else {}
+        return Outcome(counts=counts, metrics=metrics, excluded=report["excluded"], notes=notes)
 
     return run_stage(context, stage, build)
 
@@ -115,6 +121,7 @@ class _Receiver:
 
     def __init__(self, run: StageRun) -> None:
         self._run = run
+        self._logger = get_run_logger()
         self._logged: set[int] = set()
         self.error: RetrievalError | None = None
 
@@ -130,8 +137,15 @@ class _Receiver:
         """Log epochs that are not in this MLflow run, such as those before an interruption."""
         for epoch in history:
             if epoch["epoch"] not in self._logged:
+                self._warn(epoch.get("warnings", []))
                 self._run.tracked.log_metrics(_epoch_metrics(epoch), step=epoch["epoch"])
                 self._logged.add(epoch["epoch"])
+
+    def _warn(self, texts: list[str]) -> None:
+        for text in texts:
+            self._logger.warning(text)
+            # logs go to the server; people at the terminal have to know, too
+            warnings.warn(text, CollapseWarning, stacklevel=2)
 
 
 def _epoch_metrics(report: dict[str, Any]) -> dict[str, float]:

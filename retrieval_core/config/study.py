@@ -83,6 +83,10 @@ CGD: dict[str, Changes] = {
 }
 """The combinations of global descriptors that CGD's authors compare (arXiv 1903.10663)."""
 
+AUXILIARY = "training.loss.auxiliary"
+CLASSIFICATION = {"weight": 1.0, "temperature": 0.5, "label_smoothing": 0.1}
+"""By the first branch, as they have it: without it the order of branches means nothing."""
+
 
 def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
     """Read a study, named like its file.
@@ -105,7 +109,9 @@ def built_in_study(
 ) -> Study:
     """The rows `STAGES` or `CGD` of any experiment.
 
-    The rows of CGD have the usual loss in the place of one that is only for super-features.
+    An experiment that trains nothing has no row "fine-tuned". The rows of CGD have the usual loss
+    in the place of one that is only for super-features; where batches are labelled, their first
+    branch classifies as in the paper, unless the experiment or an override says how it does.
 
     Args:
         kind: which rows.
@@ -117,16 +123,23 @@ def built_in_study(
     """
     path = Path(config).resolve()
     base = load_config(path, overrides)
-    rows = STAGES if kind == "stages" else _combinations(base.training.loss)
+    rows = _stages(base) if kind == "stages" else _combinations(base, overrides)
     study = StudyConfig(base=path.name, rows=rows)
     return _study(f"{base.name}-{kind}", path.parent, study, overrides)
 
 
-def _combinations(loss: LossConfig) -> dict[str, Changes]:
-    if loss.kind != "super_feature":
-        return CGD
-    usual = LossConfig()
-    instead = {"training.loss.kind": usual.kind, "training.loss.margin": usual.margin}
+def _stages(base: PipelineConfig) -> dict[str, Changes]:
+    return {row: c for row, c in STAGES.items() if row != "fine-tuned" or base.training.epochs}
+
+
+def _combinations(base: PipelineConfig, overrides: Sequence[str]) -> dict[str, Changes]:
+    loss, usual = base.training.loss, LossConfig()
+    instead: Changes = {}
+    if loss.kind == "super_feature":
+        instead = {"training.loss.kind": usual.kind, "training.loss.margin": usual.margin}
+    decided = loss.auxiliary.weight or any(o.startswith(AUXILIARY) for o in overrides)
+    if base.training.sampling.kind != "tuples" and not decided:
+        instead = {f"{AUXILIARY}.{key}": value for key, value in CLASSIFICATION.items()}
     return {row: {**changes, **instead} for row, changes in CGD.items()}
 
 

@@ -68,9 +68,8 @@ class PairedScores:
 
     @property
     def changes(self) -> Float64:
-        """(Q,) change of each query's score, exactly 0 where it is rounding."""
-        changes = self.after - self.before
-        return np.where(np.abs(changes) <= TIE, 0.0, changes)
+        """(Q,) change of each query's score."""
+        return self.after - self.before
 
     @property
     def counts(self) -> dict[str, int]:
@@ -144,6 +143,8 @@ def _pair(
         return None
     first = np.array([old[query] for query in queries])
     second = np.array([new[query] for query in queries])
+    # rounding is no change, for the test as for the eye
+    second = np.where(np.abs(second - first) <= TIE, first, second)
     first_interval, second_interval = (
         bootstrap_interval(
             values, resamplings=BOOTSTRAP_RESAMPLINGS, confidence=confidence, seed=seed

@@ -25,18 +25,21 @@ def kappas(catalogue: Catalogue, config: EvaluationConfig) -> tuple[int, ...]:
     return tuple(k for k in usual if config.top_k is None or k <= config.top_k)
 
 
-def ranking_length(catalogue: Catalogue, config: EvaluationConfig, database: int) -> int | None:
+def ranking_length(
+    catalogue: Catalogue, config: EvaluationConfig, database: int, *, exact: bool = True
+) -> int | None:
     """How many images are ranked for each query, junk included; None for all.
 
-    Where all are too many, those are enough that recall@k, precision@k, mAP@k, R-precision and
-    MAP@R need: their last rank, with the junk before it. Average precision, which needs the whole
-    ranking, is then a lower bound; where easy and hard answers are told apart it is the score that
-    counts, and nothing is cut.
+    Where all are too many, or the search is approximate and would compare all to rank all, those
+    are enough that recall@k, precision@k, mAP@k, R-precision and MAP@R need: their last rank, with
+    the junk before it. Average precision, which needs the whole ranking, is then a lower bound;
+    where easy and hard answers are told apart it is the score that counts, and nothing is cut.
 
     Args:
         catalogue: ground truth of the queries.
         config: what is asked for.
         database: number of images that are searched.
+        exact: whether every image is compared however few are ranked.
 
     Raises:
         ConfigError: even that is too much.
@@ -44,7 +47,7 @@ def ranking_length(catalogue: Catalogue, config: EvaluationConfig, database: int
     queries = len(catalogue.truth)
     if config.top_k is not None:
         return config.top_k + max((_ignored(t, catalogue) for t in catalogue.truth), default=0)
-    if queries * database <= LARGEST_RANKING:
+    if queries * database <= LARGEST_RANKING and (exact or catalogue.revisited):
         return None
     length = database if catalogue.revisited else min(_needed(catalogue, config), database)
     if queries * length > LARGEST_RANKING:

@@ -40,6 +40,7 @@ def protocol_remarks(
     queries_left_out: int = 0,
     distractors: int = 0,
     ranked: int | None = None,
+    training_warnings: str = "",
 ) -> list[Remark]:
     """All that a reader of the scores should know, warnings first.
 
@@ -51,12 +52,14 @@ def protocol_remarks(
         queries_left_out: queries without right answers.
         distractors: images added to the database of the dataset.
         ranked: length of the rankings; None where they are complete.
+        training_warnings: what was wrong with epochs of the training, a line each.
     """
     remarks = [
         *_crops(catalogue),
         *(_shared_labels(overlap) if overlap else []),
         *(_shared_images(overlap) if overlap else []),
         *_unknown_training(config, overlap),
+        *_training(training_warnings),
         *_exclusions(catalogue, excluded),
         *_ratio_test(config),
         *_truncation(catalogue, ranked, len(catalogue.database()) + distractors),
@@ -64,6 +67,10 @@ def protocol_remarks(
         *_left_out(queries_left_out, len(catalogue.truth)),
     ]
     return sorted(remarks, key=lambda remark: remark.level, reverse=True)
+
+
+def _training(warnings: str) -> list[Remark]:
+    return [Remark("warning", "The training gave warnings", warnings)] if warnings else []
 
 
 def _crops(catalogue: Catalogue) -> list[Remark]:

@@ -1,5 +1,6 @@
 """Vectors as they are: every query is compared with all of them."""
 
+from collections.abc import Sequence
 from contextlib import closing
 
 import numpy as np
@@ -7,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.dlpack import from_dlpack
 
+from retrieval_core.index.allocation import new_array
 from retrieval_core.index.device import torch_device
 from retrieval_core.index.device_search import search_on_device
 from retrieval_core.index.exact_search import search_exactly
@@ -33,6 +35,9 @@ class ExactRows:
         self.blocks = blocks
         self._on_device: Tensor | None = None
 
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
     @property
     def dim(self) -> int:
         """D, dimensions of a vector."""
@@ -44,10 +49,19 @@ class ExactRows:
         return self.blocks[0] if len(self.blocks) == 1 else np.concatenate(self.blocks)
 
     def add(self, image_ids: Int64, vectors: Float32) -> None:
-        """Put images in their places."""
-        merged = np.concatenate([self.image_ids, image_ids])
-        order = np.argsort(merged)
-        self._replace(merged[order], np.concatenate([*self.blocks, vectors])[order])
+        """Put images in their places: behind the others, where their ids are above these."""
+        ids = np.concatenate([self.image_ids, image_ids])
+        order = np.argsort(ids)
+        if (np.diff(order) == 1).all():
+            self._replace(ids, *_behind(self.blocks, vectors))
+            return
+        places = np.empty_like(order)
+        places[order] = np.arange(len(order))
+        together, start = new_array((len(ids), self.dim), np.float32), 0
+        for block in (*self.blocks, vectors):
+            together[places[start : start + len(block)]] = block
+            start += len(block)
+        self._replace(ids[order], together)
 
     def remove(self, image_ids: Int64) -> None:
         """Take images out."""
@@ -83,8 +97,8 @@ class ExactRows:
         """Ids and vectors."""
         return {"ids": self.image_ids, "vectors": self.vectors}
 
-    def _replace(self, image_ids: Int64, vectors: Float32) -> None:
-        self.image_ids, self.blocks, self._on_device = image_ids, (vectors,), None
+    def _replace(self, image_ids: Int64, *blocks: Float32) -> None:
+        self.image_ids, self.blocks, self._on_device = image_ids, blocks, None
 
     def _device(self, name: str) -> torch.device:
         if name != "auto":
@@ -102,3 +116,12 @@ class ExactRows:
             copy = torch.cat([from_dlpack(block).to(device) for block in self.blocks])
             self._on_device = copy
         return copy
+
+
+def _behind(blocks: Sequence[Float32], vectors: Float32) -> Sequence[Float32]:
+    """Blocks with some more vectors; each is at least as long as the next, so that they are few."""
+    kept, last = list(blocks), [vectors]
+    while kept and len(kept[-1]) <= sum(map(len, last)):
+        last.insert(0, kept.pop())
+    # a copy, which does not change when the caller's array does
+    return [*kept, np.concatenate(last)]

@@ -10,7 +10,8 @@ depend on it.
 """
 
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -49,11 +50,11 @@ def search_exactly(
         first, the lower position first among equal products.
     """
     at_work, step = _shares(len(queries), capacity(sum(map(len, blocks)), top_k))
-    floor = ScoreFloor.of(blocks, top_k)
+    floor, pieces = ScoreFloor.of(blocks, top_k), _cut(blocks)
 
     def search(start: int) -> tuple[slice, Int64, Float32]:
         rows = slice(start, min(start + step, len(queries)))
-        return rows, *_search_block(queries[rows], blocks, top_k, floor)
+        return rows, *_search_block(queries[rows], pieces, top_k, floor)
 
     starts = range(0, len(queries), step)
     if at_work == 1:
@@ -79,17 +80,18 @@ def _shares(queries: int, keys: int) -> tuple[int, int]:
 
 
 def _search_block(
-    queries: Float32, blocks: Sequence[Float32], top_k: int, floor: ScoreFloor | None
+    queries: Float32, pieces: Sequence["_Piece"], top_k: int, floor: ScoreFloor | None
 ) -> tuple[Int64, Float32]:
     products = _Products(queries)
     guessed = None if floor is None else floor.below(products.with_(floor.vectors))
-    best = TopScores(len(queries), sum(map(len, blocks)), top_k, guessed)
-    for first, vectors in _cut(blocks):
-        best.gather(products.with_(vectors), first)
+    images = sum(len(piece.vectors) - piece.seen for piece in pieces)
+    best = TopScores(len(queries), images, top_k, guessed)
+    for vectors, seen, first in pieces:
+        best.gather(np.ascontiguousarray(products.with_(vectors)[:, seen:]), first)
     positions, scores, enough = best.best()
     del best, products  # their memory, for the second search
     if not enough.all():
-        again = _search_block(queries[~enough], blocks, top_k, None)
+        again = _search_block(queries[~enough], pieces, top_k, None)
         positions[~enough], scores[~enough] = again
     return positions, scores
 
@@ -114,13 +116,43 @@ class _Products:
         return products
 
 
-def _cut(blocks: Sequence[Float32]) -> Iterator[tuple[int, Float32]]:
-    """Position of the first image and vectors of every product."""
-    first = 0
-    for vectors in blocks:
-        for start in range(0, len(vectors), IMAGE_BLOCK):
-            yield first + start, vectors[start : start + IMAGE_BLOCK]
-        first += len(vectors)
+class _Piece(NamedTuple):
+    """What is multiplied at a time.
+
+    Attributes:
+        vectors: (n, D) float32.
+        seen: how many of them, from the first on, are in the piece before, too.
+        first: position of the image behind these.
+    """
+
+    vectors: Float32
+    seen: int
+    first: int
+
+
+def _cut(blocks: Sequence[Float32]) -> list[_Piece]:
+    """All images, `IMAGE_BLOCK` at a time.
+
+    The last piece reaches back to be as large as the others: products of another shape may be
+    rounded in another way, and equal vectors would not have equal scores.
+    """
+    pieces, images = [], sum(map(len, blocks))
+    for start in range(0, images, IMAGE_BLOCK):
+        first = max(0, min(start, images - IMAGE_BLOCK))
+        vectors = _rows(blocks, first, min(first + IMAGE_BLOCK, images))
+        pieces.append(_Piece(vectors, start - first, start))
+    return pieces
+
+
+def _rows(blocks: Sequence[Float32], first: int, stop: int) -> Float32:
+    """Vectors from one position to another; copied where they are of several blocks."""
+    found, before = [], 0
+    for block in blocks:
+        part = block[max(0, first - before) : max(0, stop - before)]
+        if len(part):
+            found.append(part)
+        before += len(block)
+    return found[0] if len(found) == 1 else np.concatenate(found)
 
 
 def _rounded(rows: int) -> int:

@@ -5,18 +5,34 @@ from typing import Any
 
 import faiss
 
+from retrieval_core.errors import IndexInputError
+
 LONGEST_RANKING = 2048
 """That faiss gives on a GPU."""
 
 
-def on_gpu(index: Any) -> Any:
-    """A copy on the first GPU; the index itself where there is none, or no such index there."""
-    if faiss.get_num_gpus() == 0:
-        return index
-    try:
-        return faiss.index_cpu_to_gpu(_resources(), 0, index)
-    except RuntimeError:  # such as one with codes of a length that GPUs do not have
-        return index
+def on_gpu(index: Any, *, required: bool = False) -> Any:
+    """A copy on the first GPU; the index itself where there is none, or no such index there.
+
+    Args:
+        index: of faiss, on the CPU.
+        required: refuse instead.
+
+    Raises:
+        IndexInputError: it is required, and faiss cannot.
+    """
+    reason = "it sees none, or was built without"
+    if faiss.get_num_gpus():
+        options = faiss.GpuClonerOptions()
+        # the look-up tables of 64 bytes a code, in float32, are larger than a block's memory
+        options.useFloat16 = True
+        try:
+            return faiss.index_cpu_to_gpu(_resources(), 0, index, options)
+        except RuntimeError as error:  # such as codes of a length that GPUs do not have
+            reason = str(error)
+    if required:
+        raise IndexInputError(f"faiss cannot have this index on a GPU: {reason}")
+    return index
 
 
 def on_cpu(index: Any) -> Any:

@@ -50,6 +50,9 @@ class HnswRows:
         graph.hnsw.efConstruction = config.build_effort
         return HnswRows(FaissBytes(graph), np.empty(0, np.int64), np.empty(0, bool), config)
 
+    def __len__(self) -> int:
+        return int(np.count_nonzero(self._alive))
+
     @property
     def dim(self) -> int:
         """D, dimensions of a vector."""
@@ -84,12 +87,12 @@ class HnswRows:
 
     def search(self, queries: Float32, top_k: int, effort: Effort) -> Found:
         """Ids and inner products of the best that were met; of all, at an effort of all images."""
-        if max(top_k, effort.search_effort) >= np.count_nonzero(self._alive):
+        if max(top_k, effort.search_effort) >= len(self):
             return self._search_all(queries, top_k)
         settings = faiss.SearchParametersHNSW()  # type: ignore[attr-defined]
         settings.efSearch = effort.search_effort
-        alive = np.packbits(self._alive, bitorder="little")
         if not self._alive.all():
+            alive = np.packbits(self._alive, bitorder="little")
             shown = faiss.IDSelectorBitmap(len(alive), faiss.swig_ptr(alive))
             settings.sel = shown
         scores, nodes = self._graph.index.search(queries, top_k, params=settings)

@@ -18,17 +18,24 @@ LARGEST_NORM = 1e18
 LARGEST_COUNT = 2**31 - 1
 
 
-def check_vectors(vectors: npt.ArrayLike, dim: int, name: str = "descriptors") -> Float32:
+def check_vectors(vectors: npt.ArrayLike, dim: int | None, name: str = "descriptors") -> Float32:
     """Vectors as a contiguous (n, dim) float32 array.
+
+    Args:
+        vectors: (n, dim) float32.
+        dim: their dimensions; None is any number of them.
+        name: of the vectors, for messages.
 
     Raises:
         IndexInputError: another dtype or shape, a value that is not finite, or a vector longer
             than `LARGEST_NORM`.
     """
     array = _array(vectors, name)
-    if array.dtype != np.float32 or array.ndim != 2 or array.shape[1] != dim:
+    fits = array.ndim == 2 and array.shape[1] == (array.shape[1] if dim is None else dim)
+    if array.dtype != np.float32 or not fits:
+        expected = f"(n, {'D' if dim is None else dim})"
         raise IndexInputError(
-            f"{name}: expected float32 of shape (n, {dim}), found {array.dtype} {array.shape}"
+            f"{name}: expected float32 of shape {expected}, found {array.dtype} {array.shape}"
         )
     for start in range(0, len(array), CHECKED_ROWS):
         rows = array[start : start + CHECKED_ROWS]
@@ -55,13 +62,32 @@ def _check_rows(rows: Float32, start: int, name: str) -> None:
         )
 
 
+def whole_numbers(values: npt.ArrayLike, name: str) -> Int64:
+    """Numbers as a new (m,) int64 array.
+
+    Raises:
+        IndexInputError: not whole 64-bit numbers in one dimension.
+    """
+    array = _array(values, name)
+    if array.size == 0 and array.ndim == 1:
+        return np.empty(0, np.int64)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise IndexInputError(
+            f"{name}: expected whole numbers in one dimension, found {array.dtype} {array.shape}"
+        )
+    limit = np.iinfo(np.int64).max
+    if array.dtype == np.uint64 and (array > limit).any():
+        raise IndexInputError(f"{name}: {array.max()} is above {limit}")
+    return array.astype(np.int64)
+
+
 def check_image_ids(image_ids: npt.ArrayLike) -> Int64:
     """Ids as a new (m,) int64 array.
 
     Raises:
         IndexInputError: not whole 64-bit numbers in one dimension, an id twice, or -1.
     """
-    ids = _whole_numbers(image_ids, "image_ids")
+    ids = whole_numbers(image_ids, "image_ids")
     unique, counts = np.unique(ids, return_counts=True)
     if len(unique) < len(ids):
         raise IndexInputError(f"image_ids: {_some(unique[counts > 1])} given more than once")
@@ -81,7 +107,7 @@ def check_image_index(image_index: npt.ArrayLike, rows: int, images: int) -> Int
     Raises:
         IndexInputError: another length, or a position outside 0 .. images - 1.
     """
-    index = _whole_numbers(image_index, "image_index")
+    index = whole_numbers(image_index, "image_index")
     if len(index) != rows:
         raise IndexInputError(f"image_index: {len(index)} entries for {rows} descriptors")
     outside = (index < 0) | (index >= images)
@@ -138,20 +164,6 @@ def refuse(ids: Int64, reason: str) -> None:
     """Raise `IndexInputError` naming these ids, if there are any."""
     if len(ids):
         raise IndexInputError(f"image_ids: {_some(ids)} {reason}")
-
-
-def _whole_numbers(values: npt.ArrayLike, name: str) -> Int64:
-    array = _array(values, name)
-    if array.size == 0 and array.ndim == 1:
-        return np.empty(0, np.int64)
-    if array.ndim != 1 or array.dtype.kind not in "iu":
-        raise IndexInputError(
-            f"{name}: expected whole numbers in one dimension, found {array.dtype} {array.shape}"
-        )
-    limit = np.iinfo(np.int64).max
-    if array.dtype == np.uint64 and (array > limit).any():
-        raise IndexInputError(f"{name}: {array.max()} is above {limit}")
-    return array.astype(np.int64)
 
 
 def _array(values: npt.ArrayLike, name: str) -> npt.NDArray[Any]:

@@ -46,6 +46,9 @@ class QuantisedRows:
         """Codes of no images, learned from the first that are added."""
         return QuantisedRows(FaissBytes(_untrained(dim, config, 0)), np.empty(0, np.int64), config)
 
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
     @property
     def dim(self) -> int:
         """D, dimensions of a vector."""
@@ -125,7 +128,7 @@ class QuantisedRows:
         if device == "cpu" or self.kind != "ivf_pq" or top_k > LONGEST_RANKING:
             return self._codes.index
         if self._on_gpu is None:
-            self._on_gpu = on_gpu(self._codes.index)
+            self._on_gpu = on_gpu(self._codes.index, required=device == "cuda")
         return self._on_gpu
 
 

@@ -25,6 +25,9 @@ class UnionRows:
         self.dim = parts[0].dim
         self.image_ids = np.concatenate([part.image_ids + shift for part, shift in self._parts])
 
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
     @property
     def vectors(self) -> Float32:
         """Of all parts, where they keep them."""
@@ -53,9 +56,9 @@ class UnionRows:
     def search(self, queries: Float32, top_k: int, effort: Effort) -> Found:
         """The best of what each part finds."""
         parts = [
-            self._shifted(part, shift, queries, min(top_k, len(part.image_ids)), effort)
+            self._shifted(part, shift, queries, min(top_k, len(part)), effort)
             for part, shift in self._parts
-            if len(part.image_ids)
+            if len(part)
         ]
         ids, scores = (np.concatenate(arrays, axis=1) for arrays in zip(*parts, strict=True))
         return in_order(ids, scores, top_k)

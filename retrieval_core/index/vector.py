@@ -19,6 +19,7 @@ from retrieval_core.index.inputs import (
     check_top_k,
     check_vectors,
     refuse,
+    whole_numbers,
 )
 from retrieval_core.index.quantised_rows import QuantisedRows, sample
 from retrieval_core.index.storage import Versions, open_arrays, save_arrays
@@ -105,7 +106,7 @@ class VectorIndex:
             IndexInputError: as `add`.
         """
         ids = check_image_ids(image_ids)
-        checked = check_vectors(vectors, vectors.shape[-1], "vectors")
+        checked = check_vectors(vectors, None, "vectors")
         _check_lengths(ids, checked)
         chosen = resolve(config, len(ids), checked.shape[1])
         index = VectorIndex.create(checked.shape[1], chosen, model=model)
@@ -132,14 +133,16 @@ class VectorIndex:
 
         Raises:
             ArtifactMismatchError: vectors of another dimension, network or whitening; names both.
-            IndexInputError: ids that do not ascend.
+            IndexInputError: no index, or ids that do not ascend.
         """
+        if not indexes:
+            raise IndexInputError("indexes: expected at least one")
         first = indexes[0]
         for other in indexes:
             first.require(other.dim, other.model)
         shifts = offsets or [0] * len(indexes)
         ids = np.concatenate([i.image_ids + s for i, s in zip(indexes, shifts, strict=True)])
-        refuse(ids[1:][np.diff(ids) <= 0], "not above those of the index before")
+        refuse(ids[1:][ids[1:] <= ids[:-1]], "not above those of the index before")
         if len(indexes) == 1 and not any(shifts):
             return first
         rows = [index.rows for index in indexes]
@@ -150,7 +153,7 @@ class VectorIndex:
         return VectorIndex(ExactRows(ids, *blocks), first.config, model=first.model)
 
     def __len__(self) -> int:
-        return len(self.image_ids)
+        return len(self.rows)
 
     def require(self, dim: int | None = None, model: str | None = None) -> None:
         """Refuse vectors that are not of this index.
@@ -218,7 +221,8 @@ class VectorIndex:
             search_effort: of hnsw, candidates, >= 1.
             probes: of ivf_pq, cells that are visited, >= 1.
             device: "cpu", "cuda", or "auto": a GPU where there is one and the vectors fit. On one,
-                exact vectors are searched by torch and ivf_pq by faiss, other kinds on the CPU.
+                exact vectors are searched by torch, and ivf_pq by faiss up to 2,048 images a query;
+                all else on the CPU.
 
         Returns:
             Ids (Q, k) int64 and inner products (Q, k) float32, best first, the lower id first
@@ -233,12 +237,12 @@ class VectorIndex:
         k = check_top_k(top_k, len(self))
         if device != "auto":
             torch_device(device)
-        for name, value in {"search_effort": search_effort, "probes": probes}.items():
-            if value < 1:
-                raise IndexInputError(f"{name}: expected 1 or more, found {value}")
+        effort = Effort(
+            check_count(search_effort, "search_effort"), check_count(probes, "probes"), device
+        )
         if k == 0 or len(queries) == 0:
             return np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32)
-        return self.rows.search(queries, k, Effort(search_effort, probes, device))
+        return self.rows.search(queries, k, effort)
 
     def reconstruct(self, image_ids: npt.ArrayLike) -> Float32:
         """The vectors of indexed images, in any order and any number of times each.
@@ -250,9 +254,9 @@ class VectorIndex:
             (m, D) float32; of ivf_pq and scalar, what the codes stand for.
 
         Raises:
-            IndexInputError: an id that is not in the index.
+            IndexInputError: no whole numbers, or an id that is not in the index.
         """
-        ids = np.asarray(image_ids, np.int64)
+        ids = whole_numbers(image_ids, "image_ids")
         refuse(ids[~np.isin(ids, self.image_ids)], "not in the index")
         return self.rows.reconstruct(ids)
 
@@ -286,7 +290,7 @@ class VectorIndex:
             model: what makes these.
 
         Raises:
-            ArtifactError: there is no index, or a file is missing or unreadable.
+            ArtifactError: there is no index, or a file is missing, unreadable or of another index.
             ArtifactMismatchError: `dim` or `model` is another than the index's; names both.
         """
         description, arrays, versions = open_arrays(uri, KIND)
@@ -295,6 +299,9 @@ class VectorIndex:
         except ValidationError as error:
             raise ArtifactError(f"{uri}: index.json has unknown settings: {error}") from None
         rows = read_rows(config, arrays, str(uri))
+        said = {name: description.get(name) for name in ("dim", "images")}
+        if said != (found := {"dim": rows.dim, "images": len(rows)}):
+            raise ArtifactError(f"{uri}: the files hold {found}, index.json says {said}")
         index = VectorIndex(rows, config, model=description.get("model", ""))
         index._versions = versions
         index.require(dim, model)

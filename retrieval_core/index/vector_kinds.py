@@ -13,6 +13,8 @@ from retrieval_core.index.quantised_rows import QuantisedRows
 from retrieval_core.index.storage import Array
 from retrieval_core.index.vector_rows import Rows
 
+# kinds that may miss images
+APPROXIMATE = ("hnsw", "ivf_pq")
 GIGABYTE = 10**9
 # beside a vector or code: its id, and of a graph the links, of which level 0 has two of each
 ID_BYTES, LINK_BYTES = 8, 8
@@ -69,17 +71,37 @@ def read_rows(config: VectorConfig, arrays: Mapping[str, Array], uri: str) -> Ro
         raise ArtifactError(f"{uri}: an index of kind {config.kind!r} lacks {error}") from None
 
 
-def _exact(_: VectorConfig, arrays: Mapping[str, Array], __: str) -> Rows:
-    return ExactRows(arrays["ids"], arrays["vectors"])
+def _exact(_: VectorConfig, arrays: Mapping[str, Array], uri: str) -> Rows:
+    ids, vectors = arrays["ids"], arrays["vectors"]
+    _require(vectors.dtype == np.float32 and vectors.ndim == 2, uri, "vectors", vectors)
+    _require_ids(ids, len(vectors), uri)
+    return ExactRows(ids, vectors)
 
 
 def _hnsw(config: VectorConfig, arrays: Mapping[str, Array], uri: str) -> Rows:
+    ids, alive = arrays["ids"], arrays["alive"]
     graph = FaissBytes.read(arrays["graph"], uri)
-    return HnswRows(graph, arrays["ids"], arrays["alive"], config)
+    nodes = (graph.index.ntotal,)
+    _require(ids.dtype == np.int64 and ids.shape == nodes, uri, "ids", ids)
+    _require(alive.dtype == np.bool_ and alive.shape == nodes, uri, "alive", alive)
+    return HnswRows(graph, ids, alive, config)
 
 
 def _quantised(config: VectorConfig, arrays: Mapping[str, Array], uri: str) -> Rows:
-    return QuantisedRows(FaissBytes.read(arrays["codes"], uri), arrays["ids"], config)
+    codes, ids = FaissBytes.read(arrays["codes"], uri), arrays["ids"]
+    _require_ids(ids, codes.index.ntotal, uri)
+    return QuantisedRows(codes, ids, config)
+
+
+def _require_ids(ids: Array, images: int, uri: str) -> None:
+    _require(ids.dtype == np.int64 and ids.shape == (images,), uri, "ids", ids)
+    if (ids[1:] <= ids[:-1]).any():
+        raise ArtifactError(f"{uri}: its ids do not ascend")
+
+
+def _require(fits: bool, uri: str, name: str, array: Array) -> None:
+    if not fits:
+        raise ArtifactError(f"{uri}: its {name}, {array.dtype} {array.shape}, are of another index")
 
 
 _READ: dict[str, Callable[[VectorConfig, Mapping[str, Array], str], Rows]] = {

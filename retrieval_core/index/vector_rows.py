@@ -33,6 +33,9 @@ class Rows(Protocol):
     def kind(self) -> str:
         """As in `VectorConfig.kind`."""
 
+    def __len__(self) -> int:
+        """N, images."""
+
     @property
     def dim(self) -> int:
         """D, dimensions of a vector."""

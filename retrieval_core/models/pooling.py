@@ -44,8 +44,11 @@ class GeM(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, H, W) features to (B, C); parts below 1e-6 count as that."""
-        powers = features.clamp(min=1e-6).pow(self.p[:, None, None])
-        return powers.mean((2, 3)).pow(1 / self.p)
+        features = features.clamp(min=1e-6)
+        # the mean is homogeneous: powers of what is at most 1 do not overflow, nor do all vanish
+        largest = features.detach().amax((2, 3), keepdim=True)
+        powers = (features / largest).pow(self.p[:, None, None])
+        return largest[:, :, 0, 0] * powers.mean((2, 3)).pow(1 / self.p)
 
 
 class RMac(nn.Module):

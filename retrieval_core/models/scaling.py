@@ -45,8 +45,11 @@ def combine_scales(vectors: Sequence[Tensor], power: float) -> Tensor:
     """
     if power == 1:
         return F.normalize(torch.stack(tuple(vectors)).mean(0))
-    mean = torch.stack([_signed_power(v, power) for v in vectors]).mean(0)
-    return F.normalize(_signed_power(mean, 1 / power))
+    # high powers leave float32: of double, and of what is at most 1, only the least are lost
+    stacked = torch.stack(tuple(vectors)).double()
+    largest = stacked.abs().amax((0, 2))[:, None].clamp(min=torch.finfo(torch.float32).tiny)
+    mean = _signed_power(stacked / largest, power).mean(0)
+    return F.normalize(_signed_power(mean, 1 / power)).to(vectors[0].dtype)
 
 
 def _signed_power(x: Tensor, power: float) -> Tensor:

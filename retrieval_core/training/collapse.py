@@ -57,28 +57,37 @@ class EpochStatistics:
         return self._active / self.compared if self.compared else None
 
 
-def warn_of_collapse(statistics: EpochStatistics, epoch: int) -> None:
-    """Emit a `CollapseWarning` where an epoch's averages give reason to."""
+def warn_of_collapse(statistics: EpochStatistics, epoch: int) -> list[str]:
+    """Emit a `CollapseWarning` wherever an epoch's averages give reason to.
+
+    Returns:
+        What the warnings say.
+    """
+    messages = _symptoms(statistics, epoch)
+    for message in messages:
+        warnings.warn(message, CollapseWarning, stacklevel=2)
+    return messages
+
+
+def _symptoms(statistics: EpochStatistics, epoch: int) -> list[str]:
+    found = []
     if statistics.spread is not None and statistics.spread < TINY_SPREAD:
-        _warn(
+        found.append(
             f"epoch {epoch}: two images are {statistics.spread:.2g} apart on average, the "
             f"embeddings have collapsed (mean loss {statistics.loss:.4g}); try a lower learning "
             "rate or less hard negatives"
         )
     if epoch and statistics.compared == 0:  # epoch 0 is the network before training
-        _warn(
+        found.append(
             f"epoch {epoch}: there are no {statistics.of} among {statistics.images} images, "
             f"nothing is compared; {REMEDIES[statistics.of]}"
         )
     if statistics.active_share == 0:
-        _warn(
+        found.append(
             f"epoch {epoch}: none of {statistics.compared} {statistics.of} costs anything, "
             "nothing is learnt from them; try a larger margin, pool or batch"
         )
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, CollapseWarning, stacklevel=3)
+    return found
 
 
 def _mean(values: list[float]) -> float | None:

@@ -145,7 +145,7 @@ def _epoch(
 ) -> EpochReport:
     started = time.perf_counter()
     statistics = course.epoch(epoch, optimizer, reader, on_step) if epoch else EpochStatistics()
-    warn_of_collapse(statistics, epoch)
+    warned = warn_of_collapse(statistics, epoch)
     scores = validate(model, catalogue, reader)
     first = optimizer.param_groups[0]
     return EpochReport(
@@ -159,6 +159,7 @@ def _epoch(
         images=statistics.images,
         excluded=len(reader.excluded),
         validation_recall=scores and scores.recall,
+        warnings=warned,
     )
 
 

@@ -1,6 +1,6 @@
 """What training tells about itself."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -21,6 +21,7 @@ class EpochReport:
         images: that went through a training step.
         excluded: unreadable images so far.
         validation_recall: Recall@1 in [0, 1]; None where the val split is missing.
+        warnings: what was wrong with the epoch, such as embeddings that have collapsed.
     """
 
     epoch: int
@@ -33,6 +34,7 @@ class EpochReport:
     images: int
     excluded: int
     validation_recall: float | None = None
+    warnings: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

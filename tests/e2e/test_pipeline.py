@@ -196,3 +196,22 @@ def test_distractors_are_searched_with_the_database_and_never_right(finished, tm
         )
         # without idf a distractor leaves the others in their order
         assert scores.metrics["map_medium"] <= alone.metrics["map_medium"]
+
+
+def test_a_training_that_learns_nothing_is_told_on_every_screen(finished, make_workdir):
+    workdir = make_workdir("warned", finished[0])
+    output = workdir.run("training.epochs=1", "training.loss.margin=0")
+    told = "nothing is learnt from them"
+    assert told in " ".join(output.split())
+    (trained,) = (m for m in workdir.manifests("model") if "warnings" in m.notes)
+    assert told in trained.notes["warnings"]
+    (report,) = workdir.glob("report-*/report.html")
+    assert told in " ".join(report.read_text().split())
+    client = MlflowClient(f"sqlite:///{workdir.path}/mlflow.db")
+    experiment = client.get_experiment_by_name("image-retrieval")
+    parents = [
+        run
+        for run in client.search_runs([experiment.experiment_id])
+        if "mlflow.parentRunId" not in run.data.tags
+    ]
+    assert "The training gave warnings" in parents[0].data.tags["protocol_warnings"]

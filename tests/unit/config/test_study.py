@@ -67,6 +67,28 @@ def test_the_stages_are_without_weights_without_training_and_as_it_is(write):
     }
 
 
+def test_without_training_there_is_nothing_fine_tuned(write):
+    study = built_in_study("stages", write("extends: base.yaml\ntraining: {epochs: 0}"))
+    assert list(study.rows) == ["untrained", "pretrained"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "overrides", "weight"),
+    [
+        ("{kind: batch_hard_triplet}", [], 1.0),
+        ("{kind: batch_hard_triplet, auxiliary: {weight: 0.3}}", [], 0.3),
+        ("{kind: batch_hard_triplet}", ["training.loss.auxiliary.weight=0"], 0.0),
+    ],
+)
+def test_the_first_branch_classifies_where_images_are_labelled(write, settings, overrides, weight):
+    path = write(
+        "extends: base.yaml\nmodel: {method: cgd}\n"
+        f"training: {{sampling: {{kind: classes}}, loss: {settings}}}"
+    )
+    study = built_in_study("cgd", path, overrides)
+    assert {row.training.loss.auxiliary.weight for row in study.rows.values()} == {weight}
+
+
 def test_every_set_of_branches_has_each_of_them_once_as_the_first(write):
     study = built_in_study("cgd", write("extends: base.yaml\ntraining: {epochs: 2}"))
     assert {row.model.method for row in study.rows.values()} == {"cgd"}

@@ -28,6 +28,13 @@ def test_wins_ties_and_losses_are_counted():
     assert pair.verdict == "within chance"
 
 
+def test_rounding_is_no_gain():
+    first = [n / 40 for n in range(40)]
+    (pair,) = compare_scores(scores(*first), scores(*(score + 1e-12 for score in first)))
+    assert (pair.counts["ties"], pair.p_value, pair.difference.high) == (40, 1.0, 0.0)
+    assert pair.verdict == "within chance"
+
+
 def test_queries_without_positives_are_in_neither_mean():
     (pair,) = compare_scores(scores(0.1, None, 0.5), scores(0.3, None, 0.5))
     assert pair.query_ids.tolist() == [0, 2]

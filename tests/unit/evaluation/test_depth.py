@@ -55,6 +55,13 @@ def test_large_ones_are_ranked_as_far_as_scores_need(monkeypatch, changes, expec
     assert ranking_length(catalogue(), EvaluationConfig(**changes), 13) == expected
 
 
+def test_an_approximate_search_ranks_no_more_than_scores_need():
+    config = EvaluationConfig(kappas=(1, 2))
+    assert ranking_length(catalogue(), config, 13, exact=False) == 7
+    told_apart = replace(catalogue("roxford5k"), revisited=True)
+    assert ranking_length(told_apart, config, 13, exact=False) is None
+
+
 @pytest.mark.parametrize("top_k", [None, 6])
 def test_a_cut_ranking_changes_no_score_but_average_precision(monkeypatch, top_k):
     monkeypatch.setattr(depth, "LARGEST_RANKING", 150)

@@ -47,6 +47,11 @@ def test_it_says_whether_queries_were_cropped(images, level):
     assert {t: r.level for t, r in found.items()} == ({title[level]: level} if level else {})
 
 
+def test_warnings_of_the_training_come_before_the_scores_are_compared():
+    told = remarks(training_warnings="epoch 1: nothing is learnt")["The training gave warnings"]
+    assert (told.level, told.text) == ("warning", "epoch 1: nothing is learnt")
+
+
 def test_shared_landmarks_are_listed():
     found = remarks(overlap=Overlap(["bridge", "tower"], None))
     remark = found["Training and test landmarks overlap"]

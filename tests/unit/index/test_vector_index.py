@@ -68,6 +68,51 @@ def test_refusals(draw):
     assert len(index) == 1
 
 
+@pytest.mark.parametrize("setting", ["search_effort", "probes"])
+@pytest.mark.parametrize("value", [0, 1.5, "a", True])
+def test_settings_of_a_search_are_whole_numbers(draw, setting, value):
+    index, vectors = filled(draw, [4])
+    with pytest.raises(IndexInputError, match=f"{setting}: expected 1 or more"):
+        index.search(vectors, **{setting: value})
+
+
+def test_what_is_no_array_of_vectors_or_ids_is_refused(draw):
+    index, _ = filled(draw, [4])
+    for wrong in ([[1.0, 2.0]], [[1.0], [2.0, 3.0]], 3.0, np.ones(72, np.float32)):
+        with pytest.raises(IndexInputError, match="vectors: "):
+            VectorIndex.build([1], wrong)
+    for wrong in ([4.0], ["4"], [[4]]):
+        with pytest.raises(IndexInputError, match="image_ids: expected whole numbers"):
+            index.reconstruct(wrong)
+    with pytest.raises(IndexInputError, match="at least one"):
+        VectorIndex.union([])
+
+
+def test_images_come_behind_the_others_or_between_them(draw):
+    vectors, queries = draw(700), draw(20)
+    whole = VectorIndex.build(np.arange(700), vectors)
+    for order in (np.arange(700), np.random.default_rng(0).permutation(700)):
+        index = VectorIndex.create(72)
+        for part in np.array_split(order, [1, 2, 5, 300, 301, 420, 640]):
+            index.add(part, vectors[part])
+        np.testing.assert_array_equal(index.image_ids, np.arange(700))
+        np.testing.assert_array_equal(index.vectors, vectors)
+        for found, expected in zip(index.search(queries), whole.search(queries), strict=True):
+            np.testing.assert_array_equal(found, expected)
+
+
+def test_images_behind_the_others_leave_these_where_they_are(draw):
+    vectors = draw(700)
+    index = VectorIndex.build(np.arange(600), vectors[:600])
+    for number in range(600, 700):
+        index.add([number], vectors[number : number + 1])
+    assert np.shares_memory(index.rows.blocks[0], vectors)
+    assert len(index.rows.blocks) < 9
+    before = vectors[650].copy()
+    vectors[650] = 0  # what was added is the index's own
+    np.testing.assert_array_equal(index.reconstruct([650])[0], before)
+
+
 @pytest.mark.parametrize("size", [0, 2.5, True, "72"])
 def test_dimensions_are_a_whole_number(size):
     with pytest.raises(IndexInputError, match="dim: expected 1 or more"):

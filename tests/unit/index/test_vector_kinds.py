@@ -244,6 +244,42 @@ def test_auto_chooses_by_size_and_memory():
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "changed",
+    [lambda ids: ids[:-1], lambda ids: ids.astype(np.float64), lambda ids: ids[:, None]],
+    ids=["short", "float", "of two dimensions"],
+)
+def test_ids_of_another_index_are_refused(draw, kind, changed, tmp_path):
+    filled(kind, np.arange(300), draw(300)).save(tmp_path)
+    (file,) = tmp_path.glob("ids-*.npy")
+    np.save(file, changed(np.load(file)))
+    with pytest.raises(ArtifactError):
+        VectorIndex.open(tmp_path)
+
+
+def test_ids_that_do_not_ascend_and_another_size_are_refused(draw, tmp_path):
+    filled("exact", np.arange(300), draw(300)).save(tmp_path)
+    directory, (file,) = ArtifactDirectory(tmp_path), tmp_path.glob("ids-*.npy")
+    ids = np.load(file)
+    np.save(file, ids[::-1])
+    with pytest.raises(ArtifactError, match="do not ascend"):
+        VectorIndex.open(tmp_path)
+    np.save(file, ids)
+    description = directory.read_json("index.json")
+    directory.write_json("index.json", {**description, "images": 299})
+    with pytest.raises(ArtifactError, match=r"'images': 300.*index\.json says.*299"):
+        VectorIndex.open(tmp_path)
+
+
+def test_a_gpu_that_is_asked_for_and_cannot_be_had_is_told(draw, monkeypatch):
+    index = filled("ivf_pq", np.arange(300), draw(300))
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 0)
+    monkeypatch.setattr("retrieval_core.index.vector.torch_device", lambda name: None)
+    with pytest.raises(IndexInputError, match="faiss cannot have this index on a GPU"):
+        index.search(draw(1), 1, device="cuda")
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_damaged_index_is_refused(draw, kind, tmp_path):
     filled(kind, np.arange(300), draw(300)).save(tmp_path)
     directory = ArtifactDirectory(tmp_path)

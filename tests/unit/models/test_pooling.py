@@ -23,6 +23,21 @@ def test_one_and_infinity_are_the_limits_of_gem(maps: torch.Tensor) -> None:
     assert (pool(maps, p=3.0) < largest).all()
 
 
+@pytest.mark.parametrize("p", [3.0, 8.0, 20.0])
+@pytest.mark.parametrize("scale", [1.0, 1e3])
+def test_any_exponent_has_finite_gradients(maps: torch.Tensor, p: float, scale: float) -> None:
+    maps = scale * maps.abs()
+    maps[:, 1] = 0  # a dead channel
+    pooling = build_pooling(GlobalConfig(pooling="gem", p=p), maps.shape[1])
+    maps.requires_grad_()
+    pooled = pooling(maps)
+    expected = maps.detach().double().clamp(min=1e-6).pow(p).mean((2, 3)).pow(1 / p)
+    torch.testing.assert_close(pooled.double(), expected, rtol=1e-5, atol=0)
+    pooled.sum().backward()
+    assert maps.grad is not None and torch.isfinite(maps.grad).all()
+    assert all(torch.isfinite(v.grad).all() for v in pooling.parameters() if v.grad is not None)
+
+
 def test_gem_ignores_negative_parts() -> None:
     maps = torch.tensor([-5.0, 2.0]).view(1, 1, 1, 2)
     expected = torch.tensor([[(8 / 2) ** (1 / 3)]])
