@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -48,7 +49,7 @@ def judge(ranks: npt.ArrayLike, ground_truth: GroundTruth) -> Relevance:
         )
     right = [_ids(truth["ok"]) for truth in ground_truth]
     junk = [_ids(truth.get("junk", ())) for truth in ground_truth]
-    found = [_clean_ranks(*query) for query in zip(ids.astype(np.int64), right, junk, strict=True)]
+    found = [_clean_ranks(*query) for query in zip(ids, right, junk, strict=True)]
     counts = np.array([len(rank) for rank in found], np.int64)
     return Relevance(
         positives=np.array([len(r) for r in right], np.int64),
@@ -58,7 +59,8 @@ def judge(ranks: npt.ArrayLike, ground_truth: GroundTruth) -> Relevance:
     )
 
 
-def _clean_ranks(ids: Int64, right: Int64, junk: Int64) -> Int64:
+def _clean_ranks(ids: npt.NDArray[Any], right: Int64, junk: Int64) -> Int64:
+    ids = ids.astype(np.int64, copy=False)  # one query's: of all, it would be a second ranking
     positions = np.flatnonzero(np.isin(ids, right))
     ignored = np.flatnonzero((ids == -1) | np.isin(ids, junk))
     return positions - np.searchsorted(ignored, positions)

@@ -131,6 +131,8 @@ def ranks_by_truth(ranking: Ranking, catalogue: Catalogue) -> npt.NDArray[np.int
     row_of = {truth.query: row for row, truth in enumerate(catalogue.truth)}
     if unknown := [int(q) for q in ranking.query_ids if int(q) not in row_of]:
         raise RankingError(f"queries {unknown[:5]} are not among those of {catalogue.name}")
+    if list(row_of) == ranking.query_ids.tolist():
+        return ranking.ids  # which may be gigabytes
     ranks = np.full((len(row_of), ranking.ids.shape[1]), -1, np.int64)
     ranks[[row_of[int(q)] for q in ranking.query_ids]] = ranking.ids
     return ranks
