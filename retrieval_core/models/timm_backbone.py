@@ -169,7 +169,9 @@ def _example(name: str, side: int | None) -> Tensor:
     pretrained = _pretrained_config(name)
     if side:
         return torch.zeros(1, 3, side, side)
-    return torch.zeros(1, *(pretrained.input_size if pretrained.fixed_input_size else (3, 64, 64)))
+    # inception networks take nothing below 75 pixels
+    shape = pretrained.input_size if pretrained.fixed_input_size else (3, 128, 128)
+    return torch.zeros(1, *shape)
 
 
 def _pretrained_config(name: str) -> Any:

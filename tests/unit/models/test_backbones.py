@@ -89,6 +89,11 @@ def test_skipping_everything_is_refused(name: str) -> None:
         build_backbone(ModelConfig(backbone=name).model_copy(update={"skip_layer": 9}))
 
 
+def test_a_network_that_takes_nothing_small_is_built() -> None:
+    features, _ = build_backbone(ModelConfig(backbone="inception_v4", skip_layer=0))
+    assert features.eval()(torch.zeros(1, 3, 96, 96)).shape[1] == 1536
+
+
 def test_network_without_maps_is_refused() -> None:
     with pytest.raises(ConfigError, match="crossvit_tiny_240 gives no feature maps"):
         build_backbone(ModelConfig(backbone="crossvit_tiny_240", skip_layer=0))
