@@ -18,7 +18,6 @@ from retrieval_core.evaluation.clustering import cluster_information
 from retrieval_core.evaluation.depth import ranking_length
 from retrieval_core.evaluation.report import Scores, evaluate_ranking
 from retrieval_core.features.store import FeatureStore
-from retrieval_core.index import VectorIndex
 from retrieval_core.index.vector_kinds import APPROXIMATE
 from retrieval_core.search.processed import QueryProcessing
 from retrieval_core.search.querying import Search
@@ -116,8 +115,8 @@ def _images(*indexes: ArtifactRef | None) -> int:
 
 
 def _is_exact(*indexes: ArtifactRef | None) -> bool:
-    vectors = [index.uri for index in indexes if index and index.kind == "vectors"]
-    return not any(VectorIndex.open(uri).kind in APPROXIMATE for uri in vectors)
+    kinds = [load_manifest(index.uri).notes.get("kind") for index in indexes if index]
+    return not any(kind in APPROXIMATE for kind in kinds)
 
 
 def _save(run: StageRun, ranking: Ranking, scores: Scores) -> Outcome:
