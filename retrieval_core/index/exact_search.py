@@ -131,15 +131,17 @@ class _Piece(NamedTuple):
 
 
 def _cut(blocks: Sequence[Float32]) -> list[_Piece]:
-    """All images, `IMAGE_BLOCK` at a time.
+    """All images, at most `IMAGE_BLOCK` at a time.
 
-    The last piece reaches back to be as large as the others: products of another shape may be
+    All pieces are of one size, and the last reaches back for it: products of another shape may be
     rounded in another way, and equal vectors would not have equal scores.
     """
     pieces, images = [], sum(map(len, blocks))
-    for start in range(0, images, IMAGE_BLOCK):
-        first = max(0, min(start, images - IMAGE_BLOCK))
-        vectors = _rows(blocks, first, min(first + IMAGE_BLOCK, images))
+    count = -(-images // IMAGE_BLOCK)
+    size = min(IMAGE_BLOCK, _rounded(-(-images // count)))
+    for start in range(0, images, size):
+        first = max(0, min(start, images - size))
+        vectors = _rows(blocks, first, min(first + size, images))
         pieces.append(_Piece(vectors, start - first, start))
     return pieces
 
