@@ -78,13 +78,12 @@ def evaluate(
 
     def build(run: StageRun) -> Outcome:
         catalogue = Catalogue.load(load_manifest(features.uri).input("dataset").uri)
-        images, exact = _images(index, distractors), _is_exact(index, distractors)
         search = Search(
             *_indexes(catalogue, index, distractors),
             features=features.uri,
             asmk=asmk,
             vector=vector,
-            top_k=ranking_length(catalogue, config, images, exact=exact),
+            top_k=_depth(catalogue, config, index, distractors),
             processing=_processing(postprocessing, neighbours),
         )
         ranking = _rank(context, run, search, [row.image_id for row in catalogue.queries()])
@@ -110,13 +109,13 @@ def _indexes(
     return (index.uri, distractors.uri), (0, first_distractor_id(catalogue))
 
 
-def _images(*indexes: ArtifactRef | None) -> int:
-    return sum(load_manifest(index.uri).counts["images"] for index in indexes if index)
-
-
-def _is_exact(*indexes: ArtifactRef | None) -> bool:
-    kinds = [load_manifest(index.uri).notes.get("kind") for index in indexes if index]
-    return not any(kind in APPROXIMATE for kind in kinds)
+def _depth(
+    catalogue: Catalogue, config: EvaluationConfig, *indexes: ArtifactRef | None
+) -> int | None:
+    manifests = [load_manifest(index.uri) for index in indexes if index]
+    exact = not any(manifest.notes.get("kind") in APPROXIMATE for manifest in manifests)
+    images = sum(manifest.counts["images"] for manifest in manifests)
+    return ranking_length(catalogue, config, images, exact=exact)
 
 
 def _save(run: StageRun, ranking: Ranking, scores: Scores) -> Outcome:

@@ -1,6 +1,6 @@
 """Stage: images become descriptors, in shards over Ray workers."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from prefect import task
 from prefect.client.schemas.objects import State
@@ -49,11 +49,8 @@ def extract(
         binary: to signs, else to directions.
         matching: with a limit, training images are drawn together with those that match them.
     """
-    # a larger share of bad images does not change a descriptor: finished shards are kept
-    features = config.model_dump(mode="json", exclude={"max_excluded"})
-    settings = {"features": features, "part": part, "limit": limit, "seed": seed}
-    if matching:
-        settings["matching"] = True
+    settings = _settings(config) | {"part": part, "limit": limit, "seed": seed}
+    settings |= {"matching": True} if matching else {}
     inputs = {"model": model, "dataset": dataset}
     words = None
     if codebook:
@@ -71,8 +68,8 @@ def extract(
     def build(run: StageRun) -> Outcome:
         if codebook:
             require_words_of(model, codebook)
-        drawn = _drawn(dataset, part, limit, seed, matching=matching)
-        shards = plan_shards(drawn, config.shard_size)
+        rows = _drawn(dataset, part, limit, seed, matching=matching)
+        shards = plan_shards(rows, config.shard_size)
         finish_missing(
             context,
             run,
@@ -87,6 +84,11 @@ def extract(
         return Outcome(counts={**counts, "shards": len(shards)}, excluded=summary.excluded)
 
     return run_stage(context, stage, build)
+
+
+def _settings(config: FeaturesConfig) -> dict[str, Any]:
+    # a larger share of bad images does not change a descriptor: finished shards are kept
+    return {"features": config.model_dump(mode="json", exclude={"max_excluded"})}
 
 
 def _drawn(

@@ -222,7 +222,7 @@ def test_a_gpu_finds_what_the_processor_finds(draw, kind):
     _need("cuda")
     if kind == "ivf_pq" and not faiss.get_num_gpus():
         pytest.skip("faiss without a GPU")
-    index = VectorIndex.build(np.arange(3_000), draw(3_000), VectorConfig(kind=kind))
+    index = VectorIndex.build(np.arange(3_000), draw(3_000), VectorConfig(kind=kind, code_bytes=8))
     queries = draw(20)
     here, there = (index.search(queries, 10, device=name)[0] for name in ("cpu", "cuda"))
     assert (here == there).mean() > 0.95

@@ -266,6 +266,9 @@ def test_an_approximate_index_tells_its_recall_and_is_searched_with_distractors(
     assert (whole.shape[1], walked.shape[1]) == (70, 10)
     found = [len(set(w) & set(e[:10])) / 10 for w, e in zip(walked, whole, strict=True)]
     assert 0.3 < np.mean(found) <= 1
+    # rankings of all images compare all of them
+    asked = score(one, "global", *graphs, vector=config, top_k=70)
+    np.testing.assert_array_equal(Ranking.load(asked.uri, "ranking").ids, whole)
     keys = {
         score(one, "global", graphs[0], top_k=3, vector=each).key
         for each in (config, config.model_copy(update={"search_effort": 6}))
