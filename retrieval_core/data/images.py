@@ -149,7 +149,9 @@ def _decoding_error(path: str, error: Exception) -> ImageError:
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
         # conversion to 8 bits would clip, and show nearly everything in white
-        pixels = np.asarray(image).astype(np.float32) / 257
+        levels = np.asarray(image)
+        white = levels == image.info.get("transparency")
+        pixels = np.where(white, 255, levels / np.float32(257))
         return Image.fromarray(pixels.clip(0, 255).round().astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         image = image.convert("RGBA")

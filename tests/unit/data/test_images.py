@@ -132,6 +132,15 @@ def test_transparent_parts_are_white(tmp_path: Path) -> None:
         np.testing.assert_allclose(shown.getpixel((190, 50)), (30, 30, 200), atol=5)
 
 
+def test_a_transparent_level_of_sixteen_bits_is_white(tmp_path: Path) -> None:
+    levels = np.full((64, 64), 30 * 257, np.uint16)
+    levels[:, :32] = 7
+    Image.fromarray(levels).save(tmp_path / "grey.png", transparency=7)
+    shown = np.asarray(load_image(str(tmp_path / "grey.png"), image_size=64))
+    assert (shown[:, :30] == 255).all()
+    assert (shown[:, 34:] == 30).all()
+
+
 @pytest.mark.parametrize("name", ["turned.jpg", "turned.png"])
 def test_exif_rotation_is_applied_before_the_box(tmp_path: Path, name: str) -> None:
     exif = Image.Exif()
