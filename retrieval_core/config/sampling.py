@@ -28,8 +28,9 @@ class SamplingConfig(Config):
     steps: int | None = Field(
         None,
         ge=1,
-        description="batches of an epoch; null: as many as hold every training image once (kind "
-        "classes), or have every image as an anchor once (kind triplets)",
+        description="batches of an epoch; null: training images / (P K) (kind classes; where "
+        "classes have fewer than K, an epoch does not come to all images), or as many as have "
+        "every image as an anchor once (kind triplets)",
     )
     mining: Literal["none", "global"] = Field(
         "none",

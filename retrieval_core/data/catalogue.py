@@ -138,22 +138,26 @@ class Catalogue:
 
 
 def label_truth(
-    rows: Sequence[ImageRow], junk_labels: dict[str, frozenset[str]] | None = None
+    rows: Sequence[ImageRow],
+    junk_labels: dict[str, frozenset[str]] | None = None,
+    files: Sequence[str] | None = None,
 ) -> tuple[QueryTruth, ...]:
     """Ground truth where every other image of a query's label is right.
 
     Args:
         rows: images of one split.
         junk_labels: per label, labels that count neither as right nor as wrong.
+        files: by image_id, what a path leads to where it is a link; default: the paths.
 
     Returns:
         One entry per query row; the query's own file is junk where it is also in the database.
     """
     database = [r for r in rows if r.role in ("database", "both")]
     by_label: dict[str, list[int]] = {}
+    by_file: dict[str, list[int]] = {}
     for row in database:
         by_label.setdefault(row.label, []).append(row.image_id)
-    of_path = {row.path: row.image_id for row in database}
+        by_file.setdefault(files[row.image_id] if files else row.path, []).append(row.image_id)
     truth = []
     for query in (r for r in rows if r.role in ("query", "both")):
         same = by_label.get(query.label, []) if query.label else []
@@ -162,11 +166,10 @@ def label_truth(
             for name in sorted((junk_labels or {}).get(query.label, ()))
             for i in by_label.get(name, [])
         ]
-        itself = of_path.get(query.path)
-        if itself is not None:
-            junk.append(itself)
-        positives = tuple(i for i in same if i != itself)
-        truth.append(QueryTruth(query.image_id, positives, (), tuple(sorted(set(junk)))))
+        itself = by_file.get(files[query.image_id] if files else query.path, [])
+        positives = tuple(i for i in same if i not in itself)
+        junk_ids = tuple(sorted({*junk, *itself}))
+        truth.append(QueryTruth(query.image_id, positives, (), junk_ids))
     return tuple(truth)
 
 

@@ -29,14 +29,15 @@ def read_folder(config: FolderConfig) -> Catalogue:
     if not entries:
         raise DatasetError(f"{source} has no images")
     splits = _splits(entries, config.test_fraction)
-    _check_paths(entries, splits)
+    files = _real_files(entries)
+    _check_paths(entries, splits, files)
     roles = _roles(entries, splits)
     rows = tuple(
         ImageRow(number, entry.path, entry.label, split, role, entry.box)
         for number, (entry, split, role) in enumerate(zip(entries, splits, roles, strict=True))
     )
     test = [row for row in rows if row.split == "test"]
-    truth = label_truth(test, _junk_labels(entries))
+    truth = label_truth(test, _junk_labels(entries), files)
     return Catalogue(PurePosixPath(source).stem, rows, truth, revisited=False)
 
 
@@ -70,8 +71,7 @@ def _split_of(label: str, test_fraction: float) -> Split:
     return "test" if position < test_fraction or not label else "train"
 
 
-def _check_paths(entries: Sequence[Entry], splits: Sequence[Split]) -> None:
-    files = _real_files(entries)
+def _check_paths(entries: Sequence[Entry], splits: Sequence[Split], files: Sequence[str]) -> None:
     sides: dict[str, set[Split]] = {}
     for file, split in zip(files, splits, strict=True):
         sides.setdefault(file, set()).add(split)

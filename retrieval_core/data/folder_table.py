@@ -18,6 +18,8 @@ from retrieval_core.errors import DatasetError
 
 COLUMNS = ("path", "label", "split", "query", "box", "junk")
 NEEDED = ("path", "label")
+# of the values of a Parquet list, as they stand in a CSV; others are boxes
+LIST_SEPARATOR = {"junk": ";"}
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp")
 LOCAL = "file://"
 TRUTH_VALUES = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
@@ -117,7 +119,7 @@ def _read_columns(address: str) -> dict[str, list[str]]:
             f"{address} has no column {list_values(missing)}; it has {table.column_names}"
         )
     return {
-        name: [_text(value) for value in table.column(name).to_pylist()]
+        name: [_text(value, LIST_SEPARATOR.get(name, " ")) for value in table[name].to_pylist()]
         for name in COLUMNS
         if name in table.column_names
     }
@@ -133,11 +135,11 @@ def _parse(address: str, stream: Any) -> pa.Table:
     raise DatasetError(f"the table {address} is neither .csv nor .parquet")
 
 
-def _text(value: object) -> str:
+def _text(value: object, separator: str) -> str:
     if value is None:
         return ""
     if isinstance(value, list | tuple):
-        return " ".join(str(item) for item in value)
+        return separator.join(str(item) for item in value)
     return str(value).strip()
 
 

@@ -40,8 +40,8 @@ class PreparedDataset:
 
     Attributes:
         catalogue: images that exist, and ground truth over them.
-        excluded: images that do not: {"image_id", "path", "reason"}, the reason "missing",
-            "empty" or "unreadable".
+        excluded: images that do not: {"image_id", "path", "split", "reason"}, the reason
+            "missing", "empty" or "unreadable".
         digest: SHA-256 of the rows, the files' sizes and the ground truth.
     """
 
@@ -83,7 +83,12 @@ def prepare_dataset(
     lost = f" ({len(reasons)} missing or empty files were left out){advised}" if reasons else ""
     _check(catalogue, needs, lost)
     excluded = [
-        {"image_id": row.image_id, "path": row.path, "reason": reasons[row.image_id]}
+        {
+            "image_id": row.image_id,
+            "path": row.path,
+            "split": row.split,
+            "reason": reasons[row.image_id],
+        }
         for row in found.rows
         if row.image_id in reasons
     ]

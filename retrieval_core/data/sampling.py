@@ -68,7 +68,7 @@ def draw_class_batches(
         labels: (N,) class of every image.
         classes: P, distinct classes of a batch.
         images: K, most images of each.
-        steps: number of batches; None: as many as hold N images.
+        steps: number of batches; None: N / (P K), which hold N images where no class is too small.
         rng: source of all choices.
         confused: other classes that a batch of this first class is filled with, best first; where
             they do not suffice, or without it, random classes fill up.

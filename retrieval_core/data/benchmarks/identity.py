@@ -12,9 +12,12 @@ from retrieval_core.data.benchmarks.unpacked import unpacked_digest
 from retrieval_core.download import read_receipt
 from retrieval_core.errors import MissingListError
 
+# where files come from, which their digests stand for
+ORIGIN = {"root", "download", "sources"}
+
 
 def benchmark_identity(config: BenchmarkConfig) -> dict[str, Any]:
-    """Name, folders and digests of the files; nothing of them is read again.
+    """Settings, folders and digests of the files; nothing of them is read again.
 
     Images and lists that no archive was unpacked for are the user's own: their names, sizes and
     modification times stand for them. Mirrors decide nothing.
@@ -27,8 +30,7 @@ def benchmark_identity(config: BenchmarkConfig) -> dict[str, Any]:
     digests = {s.file.name: _digest(places, s) for s in benchmark.sources}
     own = not any(s.unpack_to for s in benchmark.sources) or None in digests.values()
     return {
-        "name": config.name,
-        "validation": config.validation,
+        **config.model_dump(mode="json", exclude=ORIGIN),
         "folders": [str(folder) for folder in places.folders],
         "files": digests,
         "listing": _listing(places) if own else "",

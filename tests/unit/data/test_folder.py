@@ -157,6 +157,24 @@ def test_one_file_is_in_one_split_however_it_is_spelt(tmp_path: Path, other: str
         read_folder(table(tmp_path, "\n".join(lines)))
 
 
+def test_a_query_is_no_answer_to_a_link_to_it(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"x")
+    (tmp_path / "link.jpg").symlink_to("a.jpg")
+    truth = read_folder(table(tmp_path, "path,label\na.jpg,1\nlink.jpg,1\nb.jpg,1")).truth
+    assert [(t.easy, t.junk) for t in truth] == [((2,), (0, 1)), ((2,), (0, 1)), ((0, 1), (2,))]
+
+
+def test_junk_may_be_a_list_in_parquet(tmp_path: Path) -> None:
+    columns = {
+        "path": list("abcd"),
+        "label": ["1", "1", "2", "3 x"],
+        "junk": [["2", "3 x"], *[[]] * 3],
+    }
+    pq.write_table(pa.table(columns), tmp_path / "table.parquet")
+    truth = read_folder(FolderConfig(table=str(tmp_path / "table.parquet"))).truth
+    assert [t.junk for t in truth] == [(0, 2, 3), (1, 2, 3)]
+
+
 def test_a_query_is_its_own_file_however_it_is_spelt(tmp_path: Path) -> None:
     lines = ["path,label,query", "a.jpg,1,false", "b.jpg,1,false", f"file://{tmp_path}//a.jpg,1,1"]
     (truth,) = read_folder(table(tmp_path, "\n".join(lines))).truth

@@ -52,8 +52,8 @@ def test_missing_and_empty_files_are_recorded(images: Path) -> None:
     assert not (images / "out").exists()
     prepared = prepare(images, TABLE, max_excluded=0.5)
     assert prepared.excluded == [
-        {"image_id": 0, "path": f"{images}/a.jpg", "reason": "missing"},
-        {"image_id": 3, "path": f"{images}/d.jpg", "reason": "empty"},
+        {"image_id": 0, "path": f"{images}/a.jpg", "split": "test", "reason": "missing"},
+        {"image_id": 3, "path": f"{images}/d.jpg", "split": "train", "reason": "empty"},
     ]
     assert [row.image_id for row in prepared.catalogue.rows] == [1, 2]
     assert [(t.query, t.easy) for t in prepared.catalogue.truth] == [(1, (2,)), (2, (1,))]

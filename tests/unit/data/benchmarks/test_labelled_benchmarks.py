@@ -2,7 +2,9 @@
 
 import os
 from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -283,6 +285,18 @@ def test_what_nobody_offers_says_what_to_bring(tmp_path: Path) -> None:
     next(tmp_path.rglob("02_1_front.jpg")).unlink()
     with pytest.raises(DownloadError, match=r"img\.zip: not there"):
         fetch_benchmark(config)
+
+
+def test_what_changes_the_catalogue_changes_the_identity(tmp_path: Path) -> None:
+    folder = unpacked("cub200-2011", tmp_path)
+    settings: list[dict[str, Any]] = [{}, {"crop_to_box": True}, {"validation_classes": 1}]
+    found = [
+        dataset_identity(
+            DatasetConfig(kind="benchmark", benchmark=own("cub200-2011", folder, **each))
+        )
+        for each in settings
+    ]
+    assert all(one != other for one, other in combinations(found, 2))
 
 
 def test_a_list_of_the_users_counts(tmp_path: Path) -> None:
