@@ -61,6 +61,8 @@ def _facts(config: ModelConfig) -> dict[str, Any]:
         facts |= {f"pooled.{name}": getattr(config.pooled, name) for name in _POOLED[:2]}
     if config.method == "gem":
         facts |= {f"pooled.{name}": getattr(config.pooled, name) for name in _POOLED}
+    if "pooled.pooling" in facts and (config.pooled.pooling == "rmac" or config.pooled.regional):
+        facts["pooled.rmac_levels"] = config.pooled.rmac_levels
     return facts
 
 

@@ -35,7 +35,7 @@ _BLOCKS: dict[str, Callable[[Any], list[nn.Module]]] = {
     "swin": lambda network: [*network.features, network.norm, network.permute],
 }
 
-LARGEST_SMALLEST_SIDE = 64
+LARGEST_SMALLEST_SIDE = 128
 _EXAMPLE_SIDE = 128
 _VIT = "vit_"
 
@@ -80,7 +80,7 @@ def fixed_side(features: nn.Module) -> int | None:
 
 
 def smallest_side(features: nn.Module) -> int:
-    """Pixels of the narrowest image that a backbone makes a feature map of, 1 to 64.
+    """Pixels of the narrowest image that a backbone makes a feature map of, 1 to 128.
 
     For a backbone of one size that is none: its images have that size already.
     """

@@ -2,13 +2,13 @@
 
 from pydantic import ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.config import ModelConfig
 from retrieval_core.errors import ArtifactError, CheckpointError
 from retrieval_core.models.base import RetrievalModel
-from retrieval_core.models.checkpoints import State
+from retrieval_core.models.checkpoints import State, write_tensors
 
 DESCRIPTION = "model.json"
 TENSORS = "model.safetensors"
@@ -17,9 +17,8 @@ VERSION = 1
 
 def save_model(model: RetrievalModel, directory: ArtifactDirectory) -> None:
     """Write the network's tensors and the configuration that rebuilds it."""
-    state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     with directory.writing(TENSORS) as path:
-        save_file(state, path)
+        write_tensors(model.state_dict(), path)
     description = {
         "version": VERSION,
         "config": model.config.model_dump(mode="json"),

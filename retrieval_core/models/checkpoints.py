@@ -1,4 +1,4 @@
-"""Reading checkpoints; pickles may hold numbers, strings, containers and arrays only."""
+"""Files of tensors; pickles may hold numbers, strings, containers and arrays only."""
 
 import pickle
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from retrieval_core.errors import CheckpointError, UnsafePickleError
@@ -55,6 +55,18 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path} holds a {type(content).__name__}, not a dictionary")
     return dict(content)
+
+
+def write_tensors(tensors: Mapping[str, Tensor], path: str | Path) -> None:
+    """Write a safetensors file.
+
+    Args:
+        tensors: by name, on any device; some may share their memory, as modules that are used
+            twice do.
+        path: of the file.
+    """
+    alone = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save_file({name: tensor.clone() for name, tensor in alone.items()}, path)
 
 
 def load_state(

@@ -8,12 +8,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim import Adam
 
 from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.errors import CheckpointError
+from retrieval_core.models.checkpoints import write_tensors
 from retrieval_core.training.report import EpochReport
 
 FOLDER = "checkpoints"
@@ -137,7 +138,7 @@ class Checkpoints:
 
     def _write(self, epoch: int, name: str, tensors: Mapping[str, Tensor]) -> None:
         with self._directory.writing(_name(epoch, name)) as path:
-            save_file({key: value.contiguous() for key, value in tensors.items()}, path)
+            write_tensors(tensors, path)
 
     def _read(self, epoch: int, name: str) -> dict[str, Tensor]:
         path = self._directory.local(_name(epoch, name))

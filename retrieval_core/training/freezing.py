@@ -4,9 +4,13 @@ from typing import Literal
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torchvision.models.vision_transformer import Encoder
 
 from retrieval_core.errors import ConfigError
 from retrieval_core.models.base import RetrievalModel
+
+# Named sequences such as convolution, batch-norm and activation are one layer.
+_SEQUENCES = (nn.Sequential, nn.ModuleList, Encoder)
 
 
 def freeze_first_layers(model: RetrievalModel, count: int) -> None:
@@ -26,8 +30,7 @@ def freeze_first_layers(model: RetrievalModel, count: int) -> None:
     for layer in layers[:count]:
         layer.requires_grad_(False)
     if count:
-        for parameter in _network(model.features).parameters(recurse=False):
-            parameter.requires_grad_(False)  # tokens and positions, which come first
+        _freeze_inputs(_network(model.features))
 
 
 def first_layers(features: nn.Module) -> list[nn.Module]:
@@ -45,6 +48,14 @@ def start_learning(model: RetrievalModel, batch_norm: Literal["frozen", "learned
                 module.train(all(p.requires_grad for p in module.parameters()))
 
 
+def _freeze_inputs(network: nn.Module) -> None:
+    """Tokens and positions, which come before the first block."""
+    for module in network.modules():
+        if module is network or type(module) is Encoder:
+            for parameter in module.parameters(recurse=False):
+                parameter.requires_grad_(False)
+
+
 def _network(features: nn.Module) -> nn.Module:
     """What a wrapper of timm networks holds, or the sequence of layers itself."""
     wrapped = getattr(features, "network", features)
@@ -52,7 +63,6 @@ def _network(features: nn.Module) -> nn.Module:
 
 
 def _unrolled(layer: nn.Module) -> list[nn.Module]:
-    # named sequences such as convolution, batch-norm and activation are one layer
-    if type(layer) in (nn.Sequential, nn.ModuleList):
+    if type(layer) in _SEQUENCES:
         return [part for child in layer.children() for part in _unrolled(child)]
     return [layer]

@@ -1,12 +1,16 @@
 """Networks by name, cut to feature maps."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
+from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.config import ModelConfig
 from retrieval_core.errors import ConfigError
-from retrieval_core.models import build_model
+from retrieval_core.models import build_model, load_model, save_model
 from retrieval_core.models.backbones import build_backbone, feature_map
+from retrieval_core.training.folding import folded_batch_norm
 
 
 @pytest.mark.parametrize(
@@ -89,9 +93,20 @@ def test_skipping_everything_is_refused(name: str) -> None:
         build_backbone(ModelConfig(backbone=name).model_copy(update={"skip_layer": 9}))
 
 
-def test_a_network_that_takes_nothing_small_is_built() -> None:
-    features, _ = build_backbone(ModelConfig(backbone="inception_v4", skip_layer=0))
-    assert features.eval()(torch.zeros(1, 3, 96, 96)).shape[1] == 1536
+def test_a_network_that_takes_nothing_small_gets_it_enlarged() -> None:
+    model = build_model(ModelConfig(method="embedding", backbone="inception_v4", dim=8))
+    assert model.smallest_side == 75
+    for side in (40, 64, 74, 96):
+        assert torch.isfinite(model.eval()(torch.zeros(1, 3, side, side))).all()
+    with folded_batch_norm(model) as folded:
+        assert folded
+
+
+def test_modules_that_are_used_twice_are_saved(tmp_path: Path) -> None:
+    model = build_model(ModelConfig(method="embedding", backbone="coat_lite_tiny", dim=8)).eval()
+    save_model(model, ArtifactDirectory(tmp_path))
+    images = torch.rand(1, 3, model.input_size, model.input_size)
+    assert torch.equal(load_model(tmp_path)(images), model(images))
 
 
 def test_network_without_maps_is_refused() -> None:

@@ -118,6 +118,16 @@ def test_another_method_s_checkpoint_is_refused(tmp_path: Path) -> None:
             build_model(FIRE.model_copy(update={"weights": str(source)}))
 
 
+def test_another_pooling_is_refused(tmp_path: Path) -> None:
+    config = HOW.model_copy(
+        update={"method": "embedding", "pooled": GlobalConfig(pooling="rmac", rmac_levels=1)}
+    )
+    save_model(build_model(config), ArtifactDirectory(tmp_path))
+    pooled = GlobalConfig(pooling="rmac", rmac_levels=5)
+    with pytest.raises(CheckpointError, match="rmac_levels is 1 in the checkpoint and 5"):
+        build_model(config.model_copy(update={"weights": str(tmp_path), "pooled": pooled}))
+
+
 class Evil:
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[str]]:
         return print, ("this must never run",)

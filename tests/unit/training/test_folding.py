@@ -1,5 +1,7 @@
 """Folded batch-norm computes the same, and frozen layers are the first ones."""
 
+import re
+
 import pytest
 import torch
 from torch import nn
@@ -85,20 +87,24 @@ def test_an_error_unfolds(model):
 
 
 @pytest.mark.parametrize(
-    ("backbone", "layers"), [("mobilenet_v2", 19), ("resnet18", 10), ("vit_tiny_patch16_224", 14)]
+    ("backbone", "layers"),
+    [("mobilenet_v2", 19), ("resnet18", 10), ("vit_tiny_patch16_224", 14), ("vit_b_16", 14)],
 )
 def test_blocks_count_one_by_one(backbone, layers):
     model = build_model(ModelConfig(method="embedding", backbone=backbone, dim=8))
     assert len(first_layers(model.features)) == layers
 
 
-def test_the_first_layers_and_a_transformers_positions_are_frozen():
-    model = build_model(ModelConfig(method="embedding", backbone="vit_tiny_patch16_224", dim=8))
+@pytest.mark.parametrize("backbone", ["vit_tiny_patch16_224", "vit_b_16"])
+def test_the_first_layers_and_a_transformers_positions_are_frozen(backbone):
+    model = build_model(ModelConfig(method="embedding", backbone=backbone, dim=8))
     freeze_first_layers(model, 6)
     learning = {name for name, p in model.named_parameters() if p.requires_grad}
-    blocks = {int(name.split(".")[3]) for name in learning if ".blocks." in name}
-    assert min(blocks) > 0
-    assert not any("pos_embed" in name or "cls_token" in name for name in learning)
+    numbered = re.compile(r"(?:blocks\.|encoder_layer_)(\d+)")
+    blocks = {int(found[1]) for name in learning if (found := numbered.search(name))}
+    assert 0 < min(blocks) < max(blocks) == 11
+    inputs = ("pos_embed", "cls_token", "class_token")
+    assert not any(part in name for name in learning for part in inputs)
 
 
 def test_more_layers_than_there_are_cannot_be_frozen(model):
