@@ -29,7 +29,7 @@ from rich.table import Table
 from retrieval_core.config import VectorConfig
 from retrieval_core.index import VectorIndex
 from retrieval_core.index.exact_search import IMAGE_BLOCK
-from retrieval_core.index.quality import recall_against_exact
+from retrieval_core.index.quality import ExactSample, recall_against_exact
 from retrieval_core.index.threads import cores
 from retrieval_core.visualize.index_costs import IndexCost, costs_chart
 from retrieval_core.visualize.theme import LIGHT, to_png
@@ -161,7 +161,8 @@ def _cost(vectors: np.ndarray, kind: str, device: str) -> IndexCost:
     index.search(queries[:10], 10, device=place)
     search, _ = _timed(lambda: index.search(queries, 10, device=place))
     size = free - _free(device) if device == "gpu" else _held(index)
-    recall = recall_against_exact(index, vectors, config)
+    sample = ExactSample.draw(ids, vectors)
+    recall = recall_against_exact(index, sample, config)
     return IndexCost(
         kind=kind,
         device=device,

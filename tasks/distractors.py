@@ -118,6 +118,7 @@ def _content(features: Manifest) -> str:
 
 
 def _extraction(features: Manifest) -> dict[str, Any]:
-    """What of an extraction's settings decides its descriptors."""
+    """What of the settings decides descriptors, of the extraction and behind it."""
     settings = features.config.get("features", {})
-    return {name: value for name, value in settings.items() if name not in PACE}
+    added = {"database_augmentation": features.config.get("database_augmentation")}
+    return {name: value for name, value in settings.items() if name not in PACE} | added

@@ -18,6 +18,8 @@ from retrieval_core.evaluation.clustering import cluster_information
 from retrieval_core.evaluation.depth import ranking_length
 from retrieval_core.evaluation.report import Scores, evaluate_ranking
 from retrieval_core.features.store import FeatureStore
+from retrieval_core.index import VectorIndex
+from retrieval_core.index.quality import ExactSample, recall_against_exact
 from retrieval_core.index.vector_kinds import APPROXIMATE
 from retrieval_core.search.processed import QueryProcessing
 from retrieval_core.search.querying import Search
@@ -28,7 +30,7 @@ from tasks.lineage import training_of
 from tasks.partitions import PARTS, finish_missing
 from tasks.stage import STAGE_OPTIONS, Outcome, Stage, StageRun, run_stage
 
-VERSION = 6
+VERSION = 7
 
 
 @task(
@@ -90,7 +92,8 @@ def evaluate(
         scores = evaluate_ranking(ranking, catalogue, config, seed=seed)
         if config.nmi and descriptor != "asmk":
             scores.metrics["nmi"] = _clusters(catalogue, FeatureStore(features.uri), seed)
-        return _save(run, ranking, scores)
+        scores.metrics.update(_recall(index, vector))
+        return _save(run, ranking, scores, searched=_images(index, distractors))
 
     state = run_stage(context, stage, build)
     scores = load_manifest(stage.ref(context).uri).metrics
@@ -112,20 +115,32 @@ def _indexes(
 def _depth(
     catalogue: Catalogue, config: EvaluationConfig, *indexes: ArtifactRef | None
 ) -> int | None:
-    manifests = [load_manifest(index.uri) for index in indexes if index]
-    exact = not any(manifest.notes.get("kind") in APPROXIMATE for manifest in manifests)
-    images = sum(manifest.counts["images"] for manifest in manifests)
-    return ranking_length(catalogue, config, images, exact=exact)
+    kinds = [load_manifest(index.uri).notes.get("kind") for index in indexes if index]
+    exact = not any(kind in APPROXIMATE for kind in kinds)
+    return ranking_length(catalogue, config, _images(*indexes), exact=exact)
 
 
-def _save(run: StageRun, ranking: Ranking, scores: Scores) -> Outcome:
+def _images(*indexes: ArtifactRef | None) -> int:
+    return sum(load_manifest(index.uri).counts["images"] for index in indexes if index)
+
+
+def _recall(index: ArtifactRef, vector: VectorConfig) -> dict[str, float]:
+    """What an approximate index misses at these settings of the search."""
+    if load_manifest(index.uri).notes.get("kind", "exact") == "exact":
+        return {}
+    opened, sample = VectorIndex.open(index.uri), ExactSample.load(index.uri)
+    return recall_against_exact(opened, sample, vector)
+
+
+def _save(run: StageRun, ranking: Ranking, scores: Scores, *, searched: int) -> Outcome:
     ranking.save(run.directory, "ranking")
     run.directory.write_json("scores.json", scores.to_dict())
     run.directory.remove(PARTS)
     counts = {
         "queries": len(ranking.query_ids),
         "queries_left_out": len(scores.excluded_queries),
-        "ranked": ranking.ids.shape[1],
+        "ranked": ranking.shortest,
+        "searched": searched,
     }
     return Outcome(counts=counts, metrics=scores.metrics)
 

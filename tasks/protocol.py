@@ -44,7 +44,7 @@ def guard(
         excluded=list(excluded.values()),
         queries_left_out=max(manifest.counts["queries_left_out"] for manifest in scores),
         distractors=max(_distractors(manifest) for manifest in scores),
-        ranked=min(manifest.counts["ranked"] for manifest in scores),
+        ranked=min((m.counts["ranked"], m.counts["searched"]) for m in scores),
         training_warnings="\n".join(m.notes[WARNINGS] for _, m in made_of if WARNINGS in m.notes),
     )
 
@@ -68,11 +68,13 @@ def tell_remarks(directory: ArtifactDirectory, run: TrackedRun) -> None:
 def _excluded(
     dataset: ArtifactRef, made_of: list[tuple[ArtifactRef, Manifest]]
 ) -> Iterable[dict[str, Any]]:
-    """Images that the dataset lacks or the extraction of its test images could not read."""
+    """Test images that the dataset lacks or the extraction could not read."""
     for ref, manifest in made_of:
-        of_test = manifest.kind == "feats" and manifest.config["part"] == "test"
-        if of_test or ref.key == dataset.key:
+        if manifest.kind == "feats" and manifest.config["part"] == "test":
             yield from manifest.excluded
+        if ref.key == dataset.key:
+            # datasets of earlier versions do not say of which split an image is
+            yield from (e for e in manifest.excluded if e.get("split", "test") == "test")
 
 
 def _distractors(scores: Manifest) -> int:

@@ -61,10 +61,10 @@ def interpolated_precision(
     relevance = judge(ranks, ground_truth)
     precisions = (relevance.number + 1) / (relevance.rank + 1)
     curves = np.full((len(relevance.positives), levels), np.nan)
-    for query, positives in enumerate(relevance.positives):
-        if positives:
-            found = precisions[relevance.query == query]
-            curves[query] = _at_levels(found, int(positives), levels)
+    starts = np.searchsorted(relevance.query, np.arange(1, len(curves)))
+    for query, found in enumerate(np.split(precisions, starts)):
+        if positives := int(relevance.positives[query]):
+            curves[query] = _at_levels(found, positives, levels)
     return curves
 
 

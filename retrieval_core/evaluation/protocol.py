@@ -39,7 +39,7 @@ def protocol_remarks(
     excluded: Sequence[Mapping[str, Any]] = (),
     queries_left_out: int = 0,
     distractors: int = 0,
-    ranked: int | None = None,
+    ranked: tuple[int, int] | None = None,
     training_warnings: str = "",
 ) -> list[Remark]:
     """All that a reader of the scores should know, warnings first.
@@ -51,7 +51,8 @@ def protocol_remarks(
         excluded: test images that could not be used: image_id, path and reason.
         queries_left_out: queries without right answers.
         distractors: images added to the database of the dataset.
-        ranked: length of the rankings; None where they are complete.
+        ranked: images in the shortest ranking, and images that were searched; None where rankings
+            are complete.
         training_warnings: what was wrong with epochs of the training, a line each.
     """
     remarks = [
@@ -62,7 +63,7 @@ def protocol_remarks(
         *_training(training_warnings),
         *_exclusions(catalogue, excluded),
         *_ratio_test(config),
-        *_truncation(catalogue, ranked, len(catalogue.database()) + distractors),
+        *(_truncation(catalogue, *ranked) if ranked else []),
         *_distractors(catalogue, distractors),
         *_left_out(queries_left_out, len(catalogue.truth)),
     ]
@@ -185,12 +186,12 @@ def _starting_ratio_test(config: PipelineConfig) -> list[Remark]:
     return [Remark("note", "The ratio test of the weights is not known", text)]
 
 
-def _truncation(catalogue: Catalogue, ranked: int | None, database: int) -> list[Remark]:
-    if ranked is None or ranked >= database:
+def _truncation(catalogue: Catalogue, ranked: int, searched: int) -> list[Remark]:
+    if ranked >= searched:
         return []
     text = (
-        f"A ranking holds the first {ranked:,} of {database:,} images. Right answers behind them "
-        "count as ranked behind everything, so mAP is a lower bound of that of whole rankings."
+        f"The shortest ranking holds {ranked:,} of {searched:,} images. Right answers that are not "
+        "in a ranking count as behind everything, so mAP is a lower bound of that of whole ones."
     )
     # R-precision and MAP@R look at as many ranks as there are right answers
     short = sum(len(truth.easy) + len(truth.junk) > ranked for truth in catalogue.truth)

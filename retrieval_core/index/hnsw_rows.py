@@ -4,7 +4,6 @@ faiss removes nothing from a graph: removed images stay as stepping stones that 
 until they are more than half; then the graph is built anew.
 """
 
-from contextlib import closing
 from typing import Any
 
 import faiss
@@ -12,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retrieval_core.config import VectorConfig
-from retrieval_core.index.exact_search import search_exactly
+from retrieval_core.index.exact_rows import ExactRows
 from retrieval_core.index.faiss_bytes import FaissBytes
 from retrieval_core.index.inputs import NO_IMAGE, Float32, Int64
 from retrieval_core.index.storage import Array
@@ -88,7 +87,7 @@ class HnswRows:
     def search(self, queries: Float32, top_k: int, effort: Effort) -> Found:
         """Ids and inner products of the best that were met; of all, at an effort of all images."""
         if max(top_k, effort.search_effort) >= len(self):
-            return self._search_all(queries, top_k)
+            return self._in_order().search(queries, top_k, effort)
         settings = faiss.SearchParametersHNSW()  # type: ignore[attr-defined]
         settings.efSearch = effort.search_effort
         if not self._alive.all():
@@ -110,16 +109,10 @@ class HnswRows:
         content = self._graph.content()
         return {"ids": self._node_ids, "alive": self._alive, "graph": content}
 
-    def _search_all(self, queries: Float32, top_k: int) -> Found:
-        nodes = len(self._alive)
-        reach = min(nodes, top_k + int(np.count_nonzero(~self._alive)))
-        parts = []
-        with closing(search_exactly(queries, (self._nodes(),), reach)) as blocks:
-            for _, found, scores in blocks:
-                ids = np.where(self._alive[found], self._node_ids[found], NO_IMAGE)
-                parts.append(in_order(ids, scores, top_k))
-        ids, scores = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-        return ids, scores
+    def _in_order(self) -> ExactRows:
+        """The images to be compared one by one; only those out of order are copied."""
+        ascending = self._alive.all() and (np.diff(self._node_ids) > 0).all()
+        return ExactRows(self.image_ids, self._nodes() if ascending else self.vectors)
 
     def _nodes(self) -> Float32:
         """(n, D) vectors of all nodes, as they lie in the graph."""

@@ -133,21 +133,24 @@ class ProcessedIndex:
         ids, scores = look_up(self._index, queries, max(k, self._candidates), config)
         if self._reranker:
             for query, found, similarities in zip(queries, ids, scores, strict=True):
-                self._rerank(query, found, similarities)
+                self._rerank(self._reranker, query, found, similarities)
         return ids[:, :k], scores[:, :k]
 
-    def _rerank(self, query: Float32, ids: Int64, scores: Float32) -> None:
+    def _rerank(self, reranker: Reranker, query: Float32, ids: Int64, scores: Float32) -> None:
         """Order the head of one ranking anew, in place."""
-        count = min(self._candidates, int(np.count_nonzero(ids != NO_IMAGE)))
-        if self._reranker is None or not count:
+        ranked = int(np.count_nonzero(ids != NO_IMAGE))
+        count = min(self._candidates, ranked)
+        if not count:
             return
-        head, tail = slice(count), slice(count, np.count_nonzero(ids != NO_IMAGE))
+        head, tail = slice(count), slice(count, ranked)
         rows = np.searchsorted(self._index.image_ids, ids[head])
-        found = self._reranker.score(query, rows, scores[head])
+        found = reranker.score(query, rows, scores[head])
         order = np.argsort(-found, kind="stable")
         ids[head], scores[head] = ids[head][order], found[order]
         if len(scores[tail]):
             scores[tail] -= max(0, scores[count] - scores[count - 1])
+            # the difference is rounded
+            np.minimum(scores[tail], scores[count - 1], out=scores[tail])
 
 
 def open_neighbours(uri: str, *indexes: str) -> Neighbours:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from retrieval_core.arrays import load_fields, save_fields
 from retrieval_core.artifacts import ArtifactDirectory
+from retrieval_core.index.inputs import NO_IMAGE
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +25,15 @@ class Ranking:
     query_ids: npt.NDArray[np.int64]
     ids: npt.NDArray[np.int64]
     scores: npt.NDArray[np.float32]
+
+    @property
+    def shortest(self) -> int:
+        """Images in the shortest row; k, where there are none in any.
+
+        Rows without an image do not count: they are of queries that could not be read.
+        """
+        lengths = np.count_nonzero(self.ids != NO_IMAGE, axis=1)
+        return int(lengths[lengths > 0].min(initial=self.ids.shape[1]))
 
     def save(self, directory: ArtifactDirectory, name: str) -> None:
         """Write `name/query_ids.npy`, `name/ids.npy` and `name/scores.npy`."""
@@ -66,4 +76,4 @@ def empty_ranking(query_ids: npt.ArrayLike, length: int) -> Ranking:
     """
     queries = np.asarray(query_ids, np.int64)
     shape = (len(queries), length)
-    return Ranking(queries, np.full(shape, -1, np.int64), np.zeros(shape, np.float32))
+    return Ranking(queries, np.full(shape, NO_IMAGE, np.int64), np.zeros(shape, np.float32))

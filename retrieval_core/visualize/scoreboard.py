@@ -96,7 +96,7 @@ def metric_title(name: str) -> str:
     """A metric's name in words: "precision@5_hard" becomes "precision@5, hard"."""
     head, _, setup = name.partition("_")
     head = head.replace("map", "mAP").replace("nmi", "NMI").replace("@r", "@R")
-    separator = " " if setup.startswith("over") else ", "
+    separator = " " if setup.startswith(("over", "against")) else ", "
     return f"{head}{separator}{setup.replace('_', ' ')}" if setup else head
 
 

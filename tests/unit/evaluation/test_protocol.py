@@ -111,9 +111,9 @@ def test_what_nobody_knows_of_a_network_is_said(weights, said):
     assert "The network's training images are not known" not in remarks(tree)
 
 
-@pytest.mark.parametrize(("ranked", "distractors", "said"), [(3, 0, 0), (2, 0, 1), (3, 100, 1)])
-def test_truncated_rankings_are_named(ranked, distractors, said):
-    found = remarks(ranked=ranked, distractors=distractors)
+@pytest.mark.parametrize(("ranked", "said"), [((3, 3), 0), ((2, 3), 1), (None, 0)])
+def test_truncated_rankings_are_named(ranked, said):
+    found = remarks(ranked=ranked)
     assert ("Rankings are truncated" in found) == said
 
 
@@ -122,7 +122,7 @@ def test_rankings_too_short_for_all_right_answers_are_named(ranked, said):
     images = catalogue()
     first = QueryTruth(0, (2, 3), (), ())
     images = Catalogue(images.name, images.rows, (first, images.truth[1]), revisited=False)
-    text = remarks(images=images, ranked=ranked)["Rankings are truncated"].text
+    text = remarks(images=images, ranked=(ranked, 3))["Rankings are truncated"].text
     assert ("R-precision and MAP@R: 1 of 2 queries" in text) == said
 
 

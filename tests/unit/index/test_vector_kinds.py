@@ -10,7 +10,7 @@ from retrieval_core.artifacts import ArtifactDirectory
 from retrieval_core.config import VectorConfig
 from retrieval_core.errors import ArtifactError, ArtifactMismatchError, IndexInputError
 from retrieval_core.index import VectorIndex
-from retrieval_core.index.quality import recall_against_exact
+from retrieval_core.index.quality import ExactSample, recall_against_exact
 from retrieval_core.index.vector_kinds import resolve
 
 DIM = 72
@@ -118,10 +118,28 @@ def test_any_history_gives_what_a_dictionary_gives(kind, actions, seed, tmp_path
 def test_default_settings_find_most_of_what_is_near(draw, kind):
     vectors = draw(3_000)
     index = VectorIndex.build(np.arange(3_000), vectors, VectorConfig(kind=kind))
-    found = recall_against_exact(index, vectors, VectorConfig())
-    least = {"hnsw": 0.97, "ivf_pq": 0.6, "scalar": 0.9}
-    assert list(found) == ([] if kind == "exact" else ["recall_against_exact@10"])
-    assert all(least[kind] < recall <= 1 for recall in found.values())
+    found = recall_against_exact(index, ExactSample.draw(index.image_ids, vectors), VectorConfig())
+    least = {"exact": 1, "hnsw": 0.97, "ivf_pq": 0.6, "scalar": 0.9}
+    assert list(found) == ["recall_against_exact@10"]
+    assert all(least[kind] <= recall <= 1 for recall in found.values())
+
+
+@pytest.mark.parametrize("images", [1, 2, 5])
+def test_a_few_images_are_all_found(draw, tmp_path, images):
+    index = filled("hnsw", np.arange(images), vectors := draw(images))
+    ExactSample.draw(index.image_ids, vectors).save(ArtifactDirectory(tmp_path))
+    found = recall_against_exact(index, ExactSample.load(tmp_path), VectorConfig())
+    assert found == ({f"recall_against_exact@{images - 1}": 1} if images > 1 else {})
+
+
+def test_a_graph_that_compares_all_orders_equal_images_by_id(draw):
+    index = filled("hnsw", np.arange(6, 0, -1), np.repeat(vectors := draw(1), 6, axis=0))
+    for top_k in (2, 6):
+        assert index.search(vectors, top_k, **EXHAUSTIVE)[0].tolist() == [
+            [1, 2, 3, 4, 5, 6][:top_k]
+        ]
+    index.remove([2, 5])
+    assert index.search(vectors)[0].tolist() == [[1, 3, 4, 6]]
 
 
 def test_less_effort_finds_less(draw):
@@ -129,8 +147,9 @@ def test_less_effort_finds_less(draw):
     settings_of = {"hnsw": ("search_effort", 2), "ivf_pq": ("probes", 1)}
     for kind, (name, little) in settings_of.items():
         index = filled(kind, np.arange(2_000), vectors, cells=40)
+        sample = ExactSample.draw(index.image_ids, vectors)
         recalls = [
-            recall_against_exact(index, vectors, VectorConfig(**{name: effort}))
+            recall_against_exact(index, sample, VectorConfig(**{name: effort}))
             for effort in (little, 500)
         ]
         least, most = (next(iter(recall.values())) for recall in recalls)

@@ -20,6 +20,15 @@ def test_saving_and_loading(tmp_path):
         assert getattr(loaded, field).dtype == expected.dtype
 
 
+@pytest.mark.parametrize(
+    ("ids", "shortest"),
+    [([[3, 1], [-1, -1]], 2), ([[3, -1], [3, 1], [-1, -1]], 1), ([[-1, -1]], 2)],
+)
+def test_rows_of_unreadable_queries_shorten_no_ranking(ids, shortest):
+    nothing = np.zeros(np.shape(ids), np.float32)
+    assert Ranking(np.arange(len(ids)), np.array(ids), nothing).shortest == shortest
+
+
 def test_a_missing_or_damaged_ranking_is_named(tmp_path):
     with pytest.raises(ArtifactError, match="ranking/query_ids"):
         Ranking.load(tmp_path, "ranking")

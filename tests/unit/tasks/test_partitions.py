@@ -29,6 +29,7 @@ from retrieval_core.index.extraction import open_postings
 from retrieval_core.search.ranking import Ranking
 from tasks.cluster import disconnect
 from tasks.context import RunContext
+from tasks.distractors import require_fitting
 from tasks.evaluate import evaluate
 from tasks.index import index_global, index_local
 from tasks.lineage import searched_catalogue
@@ -254,9 +255,14 @@ def test_an_approximate_index_tells_its_recall_and_is_searched_with_distractors(
     config = VectorConfig(kind="hnsw", links=4, build_effort=8, search_effort=5)
     exact = [build(index_global, one, EXACT, each) for each in (features, distracting)]
     graphs = [build(index_global, one, config, each) for each in (features, distracting)]
-    assert load_manifest(exact[0].uri).metrics == {}
-    told = [load_manifest(ref.uri).metrics["recall_against_exact@10"] for ref in graphs]
-    assert all(0.3 < recall <= 1 for recall in told)
+    scored = [
+        score(one, "global", graphs[0], vector=config.model_copy(update={"search_effort": effort}))
+        for effort in (1, 5, 20)
+    ]
+    told = [load_manifest(ref.uri).metrics["recall_against_exact@10"] for ref in scored]
+    assert 0.1 < told[0] < told[1] < told[2] <= 1
+    unscored = load_manifest(score(one, "global", exact[0]).uri).metrics
+    assert "recall_against_exact@10" not in unscored
     assert load_manifest(graphs[0].uri).notes == {"kind": "hnsw"}
     whole, walked = (
         Ranking.load(score(one, "global", *indexes, vector=vector).uri, "ranking").ids
@@ -276,6 +282,27 @@ def test_an_approximate_index_tells_its_recall_and_is_searched_with_distractors(
     assert len(keys) == 2
     with pytest.raises(ArtifactMismatchError, match="'kind': 'hnsw'"):
         score(one, "global", exact[0], graphs[1])
+
+
+def test_augmented_distractors_need_an_augmented_database(context, made):
+    one, (plain, distracting, _) = context("whole", WHOLE), made
+    model = load_manifest(plain.uri).input("model")
+
+    def index(features, augmentation=None):
+        described = features
+        if augmentation:
+            config = load_manifest(features.uri).config | {"database_augmentation": augmentation}
+            origin = {"model": model, "dataset": load_manifest(features.uri).input("dataset")}
+            described = artifact(
+                one, "descriptors", "augmented", lambda directory: None, config, **origin
+            )
+        return artifact(one, "vectors", "vectors", lambda directory: None, features=described)
+
+    few, more = {"neighbours": 5}, {"neighbours": 10}
+    require_fitting(index(plain, few), index(distracting, few))
+    for own, other in ((None, few), (few, None), (few, more)):
+        with pytest.raises(ArtifactMismatchError, match="database_augmentation"):
+            require_fitting(index(plain, own), index(distracting, other))
 
 
 def test_finished_rankings_are_kept(context, made):
