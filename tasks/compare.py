@@ -8,7 +8,13 @@ from typing import Any
 
 from retrieval_core.artifacts import ArtifactDirectory, ArtifactRef, Manifest
 from retrieval_core.evaluation.report import Scores
-from retrieval_core.evaluation.review import Review, ReviewedRun, ScoredDescriptor, review_runs
+from retrieval_core.evaluation.review import (
+    UNCOMPARED,
+    Review,
+    ReviewedRun,
+    ScoredDescriptor,
+    review_runs,
+)
 from retrieval_core.search.ranking import Ranking
 from retrieval_core.visualize.comparison import build_comparison
 from tasks.finding import FoundRun, find_run
@@ -18,8 +24,6 @@ from tasks.rankings import dataset_digest, final_scores, scored_catalogue
 CONFIDENCE = 0.95
 # of a directory, well below what file systems allow
 LONGEST_NAME = 150
-# what tells runs apart by name only
-UNCOMPARED = {"name", "runtime"}
 
 
 def compare_runs(

@@ -12,7 +12,7 @@ from prefect.client.schemas.objects import State
 from retrieval_core.artifacts import ArtifactDirectory, ArtifactRef, load_manifest
 from retrieval_core.config import PipelineConfig
 from retrieval_core.evaluation.report import Scores
-from retrieval_core.evaluation.review import setting_differences
+from retrieval_core.evaluation.review import UNCOMPARED, setting_differences
 from retrieval_core.evaluation.study import ScoredRow, StudyTable, score_lines
 from retrieval_core.visualize.study import build_study
 from tasks.context import RunContext
@@ -22,8 +22,6 @@ from tasks.stage import STAGE_OPTIONS, Outcome, Stage, StageRun, run_stage
 from tasks.tracking import TrackedRun
 
 VERSION = 1
-# what tells runs apart by name, or where they ran
-UNCOMPARED = {"name", "runtime"}
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from retrieval_core.evaluation.report import Scores
 from retrieval_core.search.ranking import Ranking
 
 ABSENT = None
+UNCOMPARED = {"name", "runtime"}
+"""Sections of a configuration that tell runs apart by name, or where they ran."""
 
 
 @dataclass(frozen=True, eq=False)
