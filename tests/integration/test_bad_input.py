@@ -139,8 +139,8 @@ def half_an_index(folder: Path) -> None:
 
 def score(labels: str) -> tuple[list[int], float]:
     """Two database images "a" and one query per label; every query finds images 0 and 1."""
-    database = [ImageRow(i, "", "a", "test", "database") for i in range(2)]
-    asked = [ImageRow(2 + i, "", label, "test", "query") for i, label in enumerate(labels)]
+    database = [ImageRow(i, f"{i}", "a", "test", "database") for i in range(2)]
+    asked = [ImageRow(2 + i, f"{2 + i}", label, "test", "query") for i, label in enumerate(labels)]
     rows = (*database, *asked)
     catalogue = Catalogue("few", rows, label_truth(rows), revisited=False)
     ids = np.array([row.image_id for row in asked])
